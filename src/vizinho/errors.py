@@ -1,0 +1,113 @@
+"""Every error Vizinho raises on purpose.
+
+::
+
+    VizinhoError                 something to tell the user: what is wrong, and the way out
+    ├── ImageError               one picture can't be used
+    │   ├── NotAnImage           the bytes are of no format we read
+    │   ├── UnreadableImage      a known format, but broken, cut short or empty
+    │   └── ImageTooLarge        more pixels than the decoder may hold
+    ├── DatasetError             no labelled pictures where they were looked for
+    ├── DownloadError            a file could not be fetched, or its checksum is wrong
+    ├── BundleError              a model bundle is missing, incomplete or damaged
+    ├── GalleryError             a gallery can't do what was asked
+    │   ├── GalleryNotFound      no gallery at that path
+    │   ├── GalleryExists        there is one already
+    │   ├── GalleryBusy          another process is writing to it
+    │   ├── GalleryDamaged       its files contradict each other
+    │   ├── FingerprintMismatch  its vectors were made by another model
+    │   └── KeyNotFound          no picture of that key
+    ├── SettingsError            an option or an environment variable makes no sense
+    └── TrainingError            a training can't start or go on
+        ├── TrainingCollapsed    the embeddings have shrunk to a point or a line
+        └── TrainingDiverged     the loss is not a number any more
+
+The core raises these; only the edges (``cli``, ``serve``, ``aws``) print or translate them.
+"""
+
+
+class VizinhoError(Exception):
+    """Base of all errors meant for a person.
+
+    ``message`` says which thing and what is wrong with it; ``hint`` (may be empty) says what to do.
+    """
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".rstrip()
+
+
+class ImageError(VizinhoError):
+    """One picture can't be used."""
+
+
+class NotAnImage(ImageError):
+    """The bytes are of no picture format we read."""
+
+
+class UnreadableImage(ImageError):
+    """A format we know, but the bytes are broken, cut short or empty."""
+
+
+class ImageTooLarge(ImageError):
+    """More pixels than the decoder may hold in memory."""
+
+
+class DatasetError(VizinhoError):
+    """No labelled pictures where they were looked for."""
+
+
+class DownloadError(VizinhoError):
+    """A file could not be fetched, or what came has the wrong checksum."""
+
+
+class BundleError(VizinhoError):
+    """A model bundle is missing, incomplete or damaged."""
+
+
+class GalleryError(VizinhoError):
+    """A gallery can't do what was asked of it."""
+
+
+class GalleryNotFound(GalleryError):
+    """There is no gallery at that path."""
+
+
+class GalleryExists(GalleryError):
+    """There is a gallery at that path already."""
+
+
+class GalleryBusy(GalleryError):
+    """Another process is writing to the gallery."""
+
+
+class GalleryDamaged(GalleryError):
+    """The gallery's files contradict each other."""
+
+
+class FingerprintMismatch(GalleryError):
+    """The gallery's vectors were made by another model than the one at hand."""
+
+
+class KeyNotFound(GalleryError):
+    """The gallery holds no picture of that key."""
+
+
+class SettingsError(VizinhoError):
+    """An option or an environment variable makes no sense."""
+
+
+class TrainingError(VizinhoError):
+    """A training can't start or can't go on."""
+
+
+class TrainingCollapsed(TrainingError):
+    """The embeddings have shrunk to a point or a line; more epochs won't help."""
+
+
+class TrainingDiverged(TrainingError):
+    """The loss is infinite or not a number any more."""
