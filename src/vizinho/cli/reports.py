@@ -1,0 +1,51 @@
+"""How the verbs that write into a gallery say what they did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vizinho.cli.console import err, out, print_json
+
+if TYPE_CHECKING:
+    from vizinho.gallery import AddReport
+
+SKIPPED_SHOWN = 20
+COUNTS = ("added", "changed", "renamed", "removed", "unchanged")
+
+
+def print_add_report(report: AddReport, path: Path, count: int, *, as_json: bool) -> None:
+    """Says what was done to the gallery at ``path``, which now holds ``count`` pictures.
+
+    Skipped files go to stderr, each with its reason: the first 20 for a person, all as JSON.
+    """
+    counts = {name: getattr(report, name) for name in COUNTS}
+    if as_json:
+        print_json(
+            {
+                "gallery": str(path),
+                "count": count,
+                **counts,
+                "skipped": [{"name": s.name, "reason": s.reason} for s in report.skipped],
+                "seconds": round(report.seconds, 3),
+            }
+        )
+        return
+    done = ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
+    work = report.added + report.changed
+    rate = f" ({work / report.seconds:,.0f}/s)" if work and report.seconds > 0 else ""
+    console = out()
+    console.print(
+        f"{path}: {done or 'nothing to do'} in {report.seconds:.1f} s{rate}.",
+        f"{count:,} pictures.",
+        markup=False,
+        highlight=False,
+    )
+    if not report.skipped:
+        return
+    console = err()
+    console.print(f"{len(report.skipped):,} skipped:", style="yellow", highlight=False)
+    for skipped in report.skipped[:SKIPPED_SHOWN]:
+        console.print(f"  {skipped.name}: {skipped.reason}", markup=False, highlight=False)
+    if len(report.skipped) > SKIPPED_SHOWN:
+        console.print(f"  and {len(report.skipped) - SKIPPED_SHOWN:,} more; --json lists all.")

@@ -1,0 +1,145 @@
+"""What the environment may decide, read in one place.
+
+Every variable is optional, and an option on the command line always wins over it:
+
+``VIZINHO_DATA``      folder of the data sets (default: ``datasets`` in the cache folder)
+``VIZINHO_CACHE``     folder for downloads (default: the system's cache folder)
+``VIZINHO_GALLERY``   gallery used when none is named
+``VIZINHO_MODEL``     model used for new galleries when none is named
+``VIZINHO_HOST``      address the server listens on (default 127.0.0.1)
+``VIZINHO_PORT``      port the server listens on (default 8000)
+``VIZINHO_PICTURES``  how a terminal shows pictures: auto, kitty, iterm, blocks or none
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from vizinho.errors import SettingsError
+
+Pictures = Literal["auto", "kitty", "iterm", "blocks", "none"]
+GALLERY_SUFFIX = ".vizinho"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The environment's answers; ``None`` where it has nothing to say."""
+
+    data_dir: Path
+    cache_dir: Path
+    gallery: Path | None = None
+    model: str | None = None
+    host: str = "127.0.0.1"
+    port: int = 8000
+    pictures: Pictures = "auto"
+
+
+def load(environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads the environment (``os.environ`` unless given).
+
+    Raises SettingsError naming the variable whose value makes no sense. An empty variable
+    counts as absent.
+    """
+    env = {name: value for name, value in _environ(environ).items() if value}
+    cache = Path(env["VIZINHO_CACHE"]).expanduser() if "VIZINHO_CACHE" in env else _cache_dir(env)
+    data = Path(env["VIZINHO_DATA"]).expanduser() if "VIZINHO_DATA" in env else cache / "datasets"
+    gallery = env.get("VIZINHO_GALLERY")
+    return Settings(
+        data_dir=data,
+        cache_dir=cache,
+        gallery=Path(gallery).expanduser() if gallery else None,
+        model=env.get("VIZINHO_MODEL"),
+        host=env.get("VIZINHO_HOST", "127.0.0.1"),
+        port=_port(env.get("VIZINHO_PORT", "8000")),
+        pictures=parse_pictures(env.get("VIZINHO_PICTURES", "auto"), "VIZINHO_PICTURES"),
+    )
+
+
+def default_data_dir() -> Path:
+    """Folder where data sets are looked for and downloaded to."""
+    return load().data_dir
+
+
+def find_gallery(named: Path | None, folder: Path | None = None) -> Path:
+    """The gallery meant: the one named, else ``VIZINHO_GALLERY``, else the only one in ``folder``.
+
+    ``folder`` is the working directory unless given. Raises SettingsError when there is no
+    gallery there, or more than one, and says which. A path that is named is not checked: opening
+    it says what is wrong with it.
+    """
+    chosen = named or load().gallery
+    if chosen is not None:
+        return chosen
+    folder = folder or Path.cwd()
+    found = sorted(p for p in folder.glob(f"*{GALLERY_SUFFIX}") if p.is_dir())
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise SettingsError(
+            f"No gallery in {folder}.",
+            "Make one with `vizinho index FOLDER`, or name one with --gallery or VIZINHO_GALLERY.",
+        )
+    names = ", ".join(p.name for p in found)
+    raise SettingsError(
+        f"{len(found)} galleries in {folder}: {names}.",
+        "Say which with --gallery or VIZINHO_GALLERY.",
+    )
+
+
+def parse_pictures(value: str, source: str) -> Pictures:
+    """One of the ways to show pictures; raises SettingsError that names ``source``."""
+    for name in get_args(Pictures):
+        if value == name:
+            return value  # type: ignore[return-value]  # just compared with every member
+    ways = ", ".join(get_args(Pictures))
+    raise SettingsError(f"{source} is {value!r}.", f"It can be one of: {ways}.")
+
+
+def terminal_pictures(environ: Mapping[str, str] | None = None) -> Pictures:
+    """The best way this terminal can show pictures, judged by what it says of itself.
+
+    Kitty's graphics protocol (kitty, Ghostty), iTerm2's inline images (iTerm2, WezTerm), or
+    half-block characters where the terminal has 24-bit colour; ``none`` elsewhere. Inside tmux
+    and screen neither picture protocol comes through, so blocks are the most.
+    """
+    env = _environ(environ)
+    term, program = env.get("TERM", ""), env.get("TERM_PROGRAM", "")
+    if not (env.get("TMUX") or term.startswith("screen") or term.startswith("tmux")):
+        if env.get("KITTY_WINDOW_ID") or "kitty" in term or "ghostty" in (program, term):
+            return "kitty"
+        if program in ("iTerm.app", "WezTerm") or env.get("LC_TERMINAL") == "iTerm2":
+            return "iterm"
+    if env.get("COLORTERM") in ("truecolor", "24bit") and "NO_COLOR" not in env:
+        return "blocks"
+    return "none"
+
+
+def _environ(environ: Mapping[str, str] | None) -> Mapping[str, str]:
+    return os.environ if environ is None else environ
+
+
+def _cache_dir(env: Mapping[str, str]) -> Path:
+    if "XDG_CACHE_HOME" in env:
+        base = Path(env["XDG_CACHE_HOME"])
+    elif sys.platform == "darwin":
+        base = Path.home() / "Library" / "Caches"
+    elif sys.platform == "win32":
+        base = Path(env.get("LOCALAPPDATA", Path.home() / "AppData" / "Local"))
+    else:
+        base = Path.home() / ".cache"
+    return base / "vizinho"
+
+
+def _port(text: str) -> int:
+    try:
+        port = int(text)
+    except ValueError:
+        port = -1
+    if not 0 <= port <= 65535:
+        raise SettingsError(f"VIZINHO_PORT is {text!r}.", "It should be a number up to 65535.")
+    return port
