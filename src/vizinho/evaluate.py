@@ -27,15 +27,15 @@ Floats = NDArray[np.floating[Any]]
 Indices = NDArray[np.int64]
 
 #: Bytes that one block of distances may take; the keys and labels beside it take as much again.
-BLOCK_BYTES = 32 * 1024 * 1024
+BLOCK_BYTES = 4 * 1024 * 1024
 
-#: Squared distances under this share of the larger squared norm are rounding noise of float64.
+#: Squared distances under this share of the two squared norms are rounding noise of float64.
 NOISE = 1e-14
 
 
 @dataclass(frozen=True)
 class EvaluationResult:
-    """What a set of embeddings achieves; all rates in 0..1, ``nan`` where no query has an answer."""
+    """What embeddings achieve; all rates in 0..1, ``nan`` where no query has an answer."""
 
     queries: int
     """Images that were asked: all but the only members of a class."""
@@ -251,16 +251,18 @@ def _ranked(
         squared *= -2.0
         squared += norms
         squared += reference_norms
-        squared[squared < NOISE * np.maximum(norms, reference_norms)] = 0.0
+        squared[squared < NOISE * (norms + reference_norms)] = 0.0
         if leave_one_out:
             line = np.arange(len(block))
             squared[line, start + line] = np.inf
         keys = squared.astype(np.float32).view(np.uint32).astype(np.uint64)
         keys <<= np.uint64(32)
         keys |= numbers
-        nearest = keys if k >= keys.shape[1] else np.partition(keys, k - 1, axis=1)[:, :k]
-        nearest = np.sort(nearest, axis=1)[:, :k] & np.uint64(0xFFFFFFFF)
-        yield rows, nearest.astype(np.int64), keys
+        if k == 1:
+            nearest = keys.min(axis=1, keepdims=True)
+        else:
+            nearest = np.sort(np.partition(keys, k - 1, axis=1)[:, :k], axis=1)
+        yield rows, (nearest & np.uint64(0xFFFFFFFF)).astype(np.int64), keys
 
 
 def _first_right(
