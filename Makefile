@@ -1,0 +1,77 @@
+# What a newcomer types. Needs Python 3.11 or newer, make and git; everything else goes into .venv,
+# and what one target needs is installed by that target alone (`make demo` installs no torch).
+
+PORT    ?= 8000
+HOST    ?= 127.0.0.1
+GALLERY ?= cifar10.vizinho
+TORCH   ?= torch==2.13.0
+ARGS    ?=
+PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
+             $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+
+# Paths stay relative, so that a checkout whose own path has a space in it works too.
+VENV := .venv
+BIN  := $(VENV)/bin
+PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+export PIP_ROOT_USER_ACTION := ignore
+
+# A data folder beside the checkout comes first, then the caller's, then Vizinho's own cache.
+ifneq ($(wildcard ../shared/datasets),)
+export VIZINHO_DATA := $(CURDIR)/../shared/datasets
+endif
+
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs clean
+
+help:  ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 14
+
+demo: $(VENV)/.run  ## index the 10,000 CIFAR-10 test images and search them at http://127.0.0.1:8000
+	@$(BIN)/vizinho fetch cifar10
+	@$(BIN)/vizinho index cifar10:test --gallery "$(GALLERY)"
+	@$(BIN)/vizinho serve --gallery "$(GALLERY)" --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.test  ## every test; ARGS="-k name" picks some
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.lint  ## ruff's rules and format, mypy's types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(VENV)/.test  ## one script per question; the last line of each is JSON
+	@for script in benchmarks/[a-z]*.py; do \
+	  echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+
+docs: $(VENV)/.test  ## rewrite the generated parts of docs/
+	@$(BIN)/python scripts/make_docs.py
+
+clean:  ## forget the environment, the demo's gallery and all caches
+	rm -rf $(VENV) build dist "$(GALLERY)" .pytest_cache .mypy_cache .ruff_cache
+	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "Vizinho needs Python 3.11 or newer: make PYTHON=/path/to/python3"; exit 1; }
+	@echo "Setting up $(VENV) (once) ..."
+	@$(PYTHON) -m venv $(VENV)
+
+# The stamps: pyproject.toml decides what is installed, so a stamp older than it is stale.
+$(VENV)/.run: pyproject.toml | $(BIN)/python
+	@echo "Installing what searching needs (once, about a minute) ..."
+	@$(PIP) install --editable .
+	@touch $@
+
+# The pin comes first: pip would else take the newest torch with its gigabytes of GPU libraries.
+$(VENV)/.test: $(VENV)/.run
+	@echo "Installing what the tests need, torch among it (once, a few minutes) ..."
+	@$(PIP) install --upgrade "pip>=25.1"
+	@$(PIP) install $(TORCH)
+	@$(PIP) install --editable ".[train]" --group test
+	@touch $@
+
+# mypy follows imports into torch and numpy, so it wants them there.
+$(VENV)/.lint: $(VENV)/.test
+	@echo "Installing ruff and mypy (once) ..."
+	@$(PIP) install --group lint
+	@touch $@
