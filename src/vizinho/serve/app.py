@@ -1,0 +1,96 @@
+"""Put the server together. Nothing is built at import: call :func:`create_app`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
+
+from vizinho.gallery import Gallery
+from vizinho.serve import errors
+from vizinho.serve.metrics import Metrics
+from vizinho.serve.middleware import Account, BodyLimit, SecurityHeaders
+from vizinho.serve.options import ServeOptions
+from vizinho.serve.routes import images, pages, search, system, thesis
+from vizinho.serve.service import Service
+from vizinho.serve.work import WorkQueue
+
+# One page asks for ten results and a strip of samples at once, and many people may have it open.
+FILES_WORKERS, FILES_WAITING = 2, 1000
+
+ABOUT = """\
+Reverse image search over one gallery. Distances are Euclidean: smaller is closer, and a picture
+of the gallery answers itself first with 0.00. Every error has one shape:
+`{"error": {"code", "message", "hint"}}`.
+"""
+
+
+def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastAPI:
+    """Open a gallery and build the app that serves it.
+
+    The gallery is closed when the app's lifespan ends.
+
+    Args:
+        gallery_path: folder of the gallery.
+        options: limits and permissions; the defaults when left out.
+
+    Raises:
+        GalleryError, BundleError: the gallery can't be opened.
+    """
+    options = options or ServeOptions()
+    gallery = Gallery.open(gallery_path, model=options.model)
+    searches = WorkQueue("search", workers=options.workers, waiting=options.queue)
+    files = WorkQueue("files", workers=FILES_WORKERS, waiting=FILES_WAITING)
+    service = Service(gallery, options, searches, files, Metrics(searches))
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            service.close()
+
+    app = FastAPI(
+        title="Vizinho",
+        summary="A reverse image search that you can train.",
+        description=ABOUT,
+        version=_version(),
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service = service
+    errors.install(app)
+    for room in (thesis, search, images, system, pages):
+        app.include_router(room.router)
+    # The last added is the outermost: the account sees every answer, also a refused one.
+    app.add_middleware(
+        BodyLimit, limit=_body_limit(options.max_upload_bytes), named=options.max_upload_bytes
+    )
+    if options.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(options.cors_origins),
+            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_headers=["Content-Type"],
+            max_age=3600,
+        )
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(Account, metrics=service.metrics)
+    return app
+
+
+def _body_limit(picture: int) -> int:
+    """Bytes of a body that may carry a picture of that many: base64, line ends, other fields."""
+    return picture * 4 // 3 + picture // 16 + 65_536
+
+
+def _version() -> str:
+    try:
+        return version("vizinho")
+    except PackageNotFoundError:  # a checkout on PYTHONPATH
+        return "0"

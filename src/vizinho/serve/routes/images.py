@@ -1,0 +1,208 @@
+"""The gallery's pictures: listing, bytes, and (where allowed) adding and removing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+from fastapi import APIRouter, Query, Request
+from starlette.datastructures import FormData, UploadFile
+from starlette.responses import Response
+
+from vizinho.errors import ImageError, NotAnImage
+from vizinho.gallery import NewImage
+from vizinho.images import content_hash, load_image, media_type, thumbnail
+from vizinho.serve.body import parse_json, read_form, read_upload
+from vizinho.serve.errors import ApiError, ErrorBody, bad_field
+from vizinho.serve.schemas import (
+    MAX_LIMIT,
+    AddAnswer,
+    Picture,
+    PictureList,
+    Refused,
+    RemoveAnswer,
+)
+from vizinho.serve.service import Service, checked_key, image_path, service_of
+
+router = APIRouter(tags=["images"])
+
+# A result is shown for minutes, and asking again costs one 304.
+KEEP_SECONDS = 300
+MAX_SIZE = 2048
+
+_MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
+_CLOSED: dict[int | str, dict[str, Any]] = {403: {"model": ErrorBody}}
+
+
+@router.get("/v1/images", summary="List the gallery")
+async def list_images(
+    request: Request,
+    offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
+    label: Annotated[str | None, Query(description="Only pictures of this label.")] = None,
+) -> PictureList:
+    service = service_of(request)
+    # One more than asked for tells whether there is a next page.
+    rows = await service.files.run(service.gallery.items, offset, limit + 1, label)
+    total = None if label is not None else await service.files.run(_count, service)
+    return PictureList(
+        images=[_picture(row) for row in rows[:limit]],
+        offset=offset,
+        limit=limit,
+        next=offset + limit if len(rows) > limit else None,
+        total=total,
+    )
+
+
+@router.get("/v1/images/{key:path}", summary="One picture's record", responses=_MISSING)
+async def get_image(request: Request, key: str) -> Picture:
+    service = service_of(request)
+    return _picture(await service.files.run(service.gallery.get, checked_key(key)))
+
+
+@router.post("/v1/images", summary="Add pictures", responses=_CLOSED, status_code=201)
+async def add_images(request: Request) -> AddAnswer:
+    """Multipart: one or more files named `image`, and for all of them `label` and `metadata`
+    (JSON). `key` names a single picture; without it a picture is named after its content."""
+    service = service_of(request)
+    _require_writable(request, service)
+    service.searches.refuse_if_full()
+    async with await read_form(request) as form:
+        items = await _new_images(form, service.options.max_upload_bytes)
+    return await service.searches.run(_add, service, items)
+
+
+@router.delete("/v1/images/{key:path}", summary="Remove a picture", responses=_CLOSED | _MISSING)
+async def remove_image(request: Request, key: str) -> RemoveAnswer:
+    service = service_of(request)
+    _require_writable(request, service)
+    removed = await service.searches.run(_remove, service, checked_key(key))
+    if not removed:
+        raise ApiError(404, "key_not_found", f"The gallery holds no picture called {key}.")
+    return RemoveAnswer(removed=removed)
+
+
+@router.api_route(
+    "/images/{key:path}",
+    methods=["GET", "HEAD"],
+    summary="A picture's bytes",
+    response_class=Response,
+    responses={**_MISSING, 304: {"description": "Unchanged."}},
+    operation_id="image_bytes",
+)
+async def image_bytes(
+    request: Request,
+    key: str,
+    size: Annotated[
+        int | None,
+        Query(ge=16, le=MAX_SIZE, description="Shrink to this many pixels, as JPEG; never grows."),
+    ] = None,
+) -> Response:
+    service = service_of(request)
+    row = await service.files.run(service.gallery.get, checked_key(key))
+    tag = f'"{row.hash}"' if size is None else f'"{row.hash}-{size}"'
+    headers = {"ETag": tag, "Cache-Control": f"public, max-age={KEEP_SECONDS}"}
+    if _matches(request.headers.get("if-none-match", ""), tag):
+        return Response(status_code=304, headers=headers)
+    data, kind = await service.files.run(_bytes, service, key, size)
+    # HEAD too: the server leaves the body out and keeps the length.
+    return Response(data, media_type=kind, headers=headers)
+
+
+def _count(service: Service) -> int:
+    return int(service.gallery.count)
+
+
+def _picture(row: Any) -> Picture:
+    return Picture(
+        key=row.key, url=image_path(row.key, row.url), label=row.label, metadata=row.metadata
+    )
+
+
+def _matches(asked: str, tag: str) -> bool:
+    tags = [each.strip().removeprefix("W/") for each in asked.split(",")]
+    return tag in tags or "*" in tags
+
+
+def _bytes(service: Service, key: str, size: int | None) -> tuple[bytes, str]:
+    data, kind = service.gallery.image_bytes(key)
+    if size is None:
+        return data, kind
+    image = load_image(data, target=size)
+    # Small pictures go out as they are: a copy would only lose.
+    if max(image.size) <= size:
+        return data, kind
+    return thumbnail(image, size), "image/jpeg"
+
+
+def _require_writable(request: Request, service: Service) -> None:
+    if not service.options.writable:
+        raise ApiError(
+            403,
+            "read_only",
+            "This server does not let the gallery be changed.",
+            "Start it with --writable, or use vizinho add and vizinho remove.",
+        )
+    # A form may be posted from any web page without asking; a browser then names that page.
+    origin = request.headers.get("origin")
+    if origin is None or origin in service.options.cors_origins:
+        return
+    if urlsplit(origin).netloc != request.headers.get("host"):
+        raise ApiError(
+            403,
+            "foreign_origin",
+            f"Pages of {origin} may not change this gallery.",
+            "Start the server with --cors and that origin.",
+        )
+
+
+async def _new_images(form: FormData, limit: int) -> list[NewImage]:
+    files = form.getlist("image")
+    key, label = _text(form, "key"), _text(form, "label")
+    text = _text(form, "metadata")
+    metadata = parse_json("metadata", text) if text else {}
+    if not isinstance(metadata, dict):
+        raise bad_field("metadata", "this is not a JSON object")
+    if key and len(files) > 1:
+        raise bad_field("key", "one key can't name several pictures")
+    items = []
+    for file in files or [None]:
+        data = await read_upload(file, limit)
+        name = key or content_hash(data)[:32] + _suffix(file, data)
+        items.append(NewImage(data, key=name, label=label, metadata=metadata, store=True))
+    return items
+
+
+def _suffix(file: UploadFile | str | None, data: bytes) -> str:
+    try:
+        return "." + media_type(data).removeprefix("image/")
+    except ImageError as error:
+        named = file.filename if isinstance(file, UploadFile) and file.filename else "the file"
+        raise NotAnImage(f"{named}: {error.message}", error.hint) from error
+
+
+def _text(form: FormData, name: str) -> str | None:
+    value = form.get(name)
+    if isinstance(value, UploadFile):
+        raise bad_field(name, "this is a file where text was expected")
+    return value or None
+
+
+def _add(service: Service, items: list[NewImage]) -> AddAnswer:
+    if len(items) == 1:
+        # A single picture that can't be read is an error of its own, not a footnote.
+        load_image(items[0].source, target=service.gallery.embedder.spec.size)
+    with service.writing:
+        report = service.gallery.add(items)
+    return AddAnswer(
+        keys=[str(item.key) for item in items],
+        added=report.added,
+        unchanged=report.unchanged,
+        changed=report.changed,
+        skipped=[Refused(name=each.name, reason=each.reason) for each in report.skipped],
+    )
+
+
+def _remove(service: Service, key: str) -> int:
+    with service.writing:
+        return service.gallery.remove([key])

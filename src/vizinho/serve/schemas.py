@@ -1,0 +1,146 @@
+"""The JSON that goes in and comes out, as pydantic models."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MAX_K = 100
+MAX_OFFSET = 10_000
+MAX_LIMIT = 200
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Value = str | int | float | bool | None
+
+
+class CropBox(BaseModel):
+    """Part of a picture, as shares of its height and width."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    top: Share = 0
+    left: Share = 0
+    right: Share = 1
+    bottom: Share = 1
+
+    @model_validator(mode="after")
+    def _has_area(self) -> CropBox:
+        if self.top >= self.bottom or self.left >= self.right:
+            raise ValueError("the crop is empty: top must be under bottom, left under right")
+        return self
+
+
+class SearchFields(BaseModel):
+    """How to search; the same for every way of giving the picture."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    k: int = Field(10, ge=1, le=MAX_K, description="How many pictures to answer with.")
+    offset: int = Field(0, ge=0, le=MAX_OFFSET, description="How many of the nearest to skip.")
+    filter: dict[str, Value] | None = Field(
+        None, description='Only pictures with these values, such as `{"label": "cat"}`.'
+    )
+    crop: CropBox | None = Field(None, description="Search with this part of the picture.")
+
+
+class SearchBody(SearchFields):
+    """A search as JSON: the picture is given in one of three ways."""
+
+    image_base64: str | None = Field(None, description="The picture's bytes, or a data: URL.")
+    image_url: str | None = Field(
+        None, description="Where to fetch the picture; off unless the server allows the host."
+    )
+    key: str | None = Field(None, description="A picture of the gallery itself.")
+
+    @model_validator(mode="after")
+    def _one_picture(self) -> SearchBody:
+        given = [name for name in ("image_base64", "image_url", "key") if getattr(self, name)]
+        if len(given) != 1:
+            have = " and ".join(given) or "none"
+            raise ValueError(f"give exactly one of image_base64, image_url and key (here: {have})")
+        return self
+
+
+class Picture(BaseModel):
+    """One picture of the gallery."""
+
+    key: str = Field(description="Its name in the gallery.")
+    url: str = Field(description="Where its bytes are: a path on this server.")
+    label: str | None = None
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+class Result(Picture):
+    """One picture found."""
+
+    distance: float = Field(description="Euclidean; smaller is closer.")
+    probability: float | None = Field(
+        None, description="Calibrated chance of the same kind, 0..1; null without calibration."
+    )
+
+
+class SearchAnswer(BaseModel):
+    """Pictures in ascending distance."""
+
+    results: list[Result]
+    k: int
+    offset: int
+    model: str
+    took_ms: float = Field(description="Decoding, embedding and looking up; without the network.")
+
+
+class PictureList(BaseModel):
+    """One page of the gallery's listing."""
+
+    images: list[Picture]
+    offset: int
+    limit: int
+    next: int | None = Field(description="Offset of the next page; null on the last one.")
+    total: int | None = Field(description="All pictures; null when filtered by label.")
+
+
+class Refused(BaseModel):
+    """A file that was not taken."""
+
+    name: str
+    reason: str
+
+
+class AddAnswer(BaseModel):
+    """What an upload changed."""
+
+    keys: list[str]
+    added: int
+    unchanged: int
+    changed: int
+    skipped: list[Refused]
+
+
+class RemoveAnswer(BaseModel):
+    """What a removal changed."""
+
+    removed: int
+
+
+class ModelAnswer(BaseModel):
+    """The model behind the gallery, what it measured, and what this server allows."""
+
+    name: str
+    fingerprint: str
+    dimension: int
+    metrics: dict[str, Any]
+    gallery: str
+    images: int
+    max_upload_bytes: int
+    writable: bool
+    image_url: bool
+    version: str
+
+
+class HealthAnswer(BaseModel):
+    """The server is alive, and how busy."""
+
+    status: str
+    searches: int = Field(description="Running or waiting.")
+    searches_limit: int = Field(description="Beyond this many, a search is answered 503.")
