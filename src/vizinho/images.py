@@ -196,7 +196,7 @@ def _finish(image: Image.Image, name: str, target: int | None) -> Image.Image:
         raise _too_large(name, detail)
     try:
         if target is not None:
-            image.draft(None, (2 * target, 2 * target))  # type: ignore[arg-type]
+            image.draft(None, (2 * target, 2 * target))
         image.load()
         return _turned(_to_rgb(image), _orientation(image))
     except MemoryError as error:
