@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -51,9 +51,16 @@ _OPENERS: dict[str, _Opener] = {
     "image/bmp": BmpImagePlugin.BmpImageFile,
 }
 _SUFFIXES = frozenset({".jpg", ".jpeg", ".jfif", ".png", ".webp", ".gif", ".avif", ".bmp"})
+_STRANGERS = (
+    ((b"ii*\x00", b"mm\x00*"), "TIFF, save it as PNG"),
+    ((b"<svg", b"<?xml"), "SVG or XML, save it as PNG"),
+    ((b"<!doctype", b"<html"), "a web page"),
+    ((b"%pdf",), "PDF"),
+)
 _READABLE = "Vizinho reads JPEG, PNG, WebP, GIF, AVIF and BMP."
-_UPLOADED = "the uploaded picture"
+_UPLOADED = "The uploaded picture"
 _HEAD = 64
+_BMP_HEADERS = (12, 40, 52, 56, 64, 108, 124)
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -75,24 +82,20 @@ def load_image(
     EXIF orientation is applied, 16-bit grey keeps its high byte (shifted, not clipped), and
     transparency is laid onto white. ``target`` is the side in pixels the caller will shrink to:
     a JPEG is then decoded at a fraction of its size, never below twice ``target``. ``name`` is how
-    errors call the picture; by default its path, or "the uploaded picture" for bytes.
+    errors call the picture; by default its path, or "The uploaded picture" for bytes.
 
     Raises `NotAnImage`, `UnreadableImage` or `ImageTooLarge`.
     """
     if isinstance(source, Image.Image):
-        return _finish(source, name or "the picture", target)
+        return _finish(source, name or "The picture", None)
     if isinstance(source, bytes):
         return _decode(BytesIO(source), source[:_HEAD], name or _UPLOADED, target)
     path = Path(source)
     name = name or str(path)
-    _require_file(path, name)
-    try:
-        with path.open("rb") as file:
-            head = file.read(_HEAD)
-            file.seek(0)
-            return _decode(file, head, name, target)
-    except OSError as error:
-        raise UnreadableImage(f"{name} can't be opened: {_reason(error)}.") from error
+    with _open_file(path, name) as file:
+        head = file.read(_HEAD)
+        file.seek(0)
+        return _decode(file, head, name, target)
 
 
 def read_bytes(source: Source) -> bytes:
@@ -107,11 +110,8 @@ def read_bytes(source: Source) -> bytes:
         load_image(source).save(buffer, "PNG")
         return buffer.getvalue()
     path = Path(source)
-    _require_file(path, str(path))
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise UnreadableImage(f"{path} can't be opened: {_reason(error)}.") from error
+    with _open_file(path, str(path)) as file:
+        return file.read()
 
 
 def content_hash(data: bytes) -> str:
@@ -177,14 +177,8 @@ def thumbnail(image: Image.Image, size: int) -> bytes:
 
 def _decode(file: IO[bytes], head: bytes, name: str, target: int | None) -> Image.Image:
     opener = _OPENERS[_sniff(head, name)]
-    try:
+    with _decoding(name):
         image = opener(file, "")
-    except Image.DecompressionBombError as error:
-        raise _too_large(name, str(error)) from error
-    except MemoryError as error:
-        raise _too_large(name, "it does not fit in memory") from error
-    except Exception as error:  # decoders raise almost anything on hostile bytes
-        raise _broken(name, error) from error
     return _finish(image, name, target)
 
 
@@ -194,15 +188,27 @@ def _finish(image: Image.Image, name: str, target: int | None) -> Image.Image:
     if pixels > MAX_PIXELS:
         detail = f"{image.width} x {image.height} pixels are {pixels / 1e6:.0f} megapixels"
         raise _too_large(name, detail)
-    try:
+    with _decoding(name):
         if target is not None:
             image.draft(None, (2 * target, 2 * target))
         image.load()
-        return _turned(_to_rgb(image), _orientation(image))
+        upright, turn = _to_rgb(image), _TURNS.get(_orientation(image))
+        upright.info.clear()
+        return upright if turn is None else upright.transpose(turn)
+
+
+@contextmanager
+def _decoding(name: str) -> Iterator[None]:
+    try:
+        yield
+    except Image.DecompressionBombError as error:
+        raise _too_large(name, str(error)) from error
     except MemoryError as error:
         raise _too_large(name, "it does not fit in memory") from error
-    except Exception as error:  # as above: a broken body shows only while decoding
-        raise _broken(name, error) from error
+    except Exception as error:  # decoders raise almost anything on hostile bytes
+        raise UnreadableImage(
+            f"{name} is broken or cut short: {_reason(error)}.", "Fetch or save it again."
+        ) from error
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
@@ -231,17 +237,9 @@ def _orientation(image: Image.Image) -> int:
     return 1
 
 
-def _turned(image: Image.Image, orientation: int) -> Image.Image:
-    turn = _TURNS.get(orientation)
-    image.info.clear()
-    if turn is None:
-        return image
-    return image.transpose(turn)
-
-
 def _sniff(head: bytes, name: str) -> str:
     if not head:
-        raise UnreadableImage(f"{_sentence(name)} is empty (0 bytes).", "Fetch or save it again.")
+        raise UnreadableImage(f"{name} is empty (0 bytes).", "Fetch or save it again.")
     if head.startswith(b"\xff\xd8\xff"):
         return "image/jpeg"
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -253,17 +251,9 @@ def _sniff(head: bytes, name: str) -> str:
     if head[4:8] == b"ftyp" and (head[8:12] in (b"avif", b"avis") or b"avif" in _brands(head)):
         return "image/avif"
     # "BM" alone begins many a text; the length of the second header has few legal values.
-    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in (
-        12,
-        40,
-        52,
-        56,
-        64,
-        108,
-        124,
-    ):
+    if head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS:
         return "image/bmp"
-    raise NotAnImage(f"{_sentence(name)} is not a picture we read: {_guess(head)}.", _READABLE)
+    raise NotAnImage(f"{name} is not a picture we read: {_guess(head)}.", _READABLE)
 
 
 def _brands(head: bytes) -> set[bytes]:
@@ -276,49 +266,34 @@ def _guess(head: bytes) -> str:
     start = head.lstrip().lower()
     if head[4:8] == b"ftyp" and (_brands(head) | {head[8:12]}) & {b"heic", b"heix", b"mif1"}:
         return "it looks like HEIC, save it as JPEG"
-    if head[:4] in (b"II*\x00", b"MM\x00*"):
-        return "it looks like TIFF, save it as PNG"
-    if start.startswith((b"<svg", b"<?xml")):
-        return "it looks like SVG or XML, save it as PNG"
-    if start.startswith((b"<!doctype", b"<html")):
-        return "it looks like a web page"
-    if start.startswith(b"%pdf"):
-        return "it looks like PDF"
-    if all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in head):
+    for beginnings, what in _STRANGERS:
+        if start.startswith(beginnings):
+            return f"it looks like {what}"
+    if all(byte in b"\t\n\r" or byte >= 32 for byte in head):
         return "it holds text"
     return "its first bytes belong to no format we know"
 
 
-def _require_file(path: Path, name: str) -> None:
-    # Only plain files: a pipe or device would be read for ever.
+@contextmanager
+def _open_file(path: Path, name: str) -> Iterator[IO[bytes]]:
     try:
-        if path.is_file():
-            return
-        what = "is a folder, not a picture" if path.is_dir() else "does not exist"
-        if path.exists() and not path.is_dir():
-            what = "is not a plain file"
+        # Only plain files: a pipe or a device would be read for ever.
+        if not path.is_file():
+            what = "is a folder" if path.is_dir() else "is not there, or is not a plain file"
+            raise UnreadableImage(f"{name} {what}.", "Give the path of one picture file.")
+        with path.open("rb") as file:
+            yield file
     except (OSError, ValueError) as error:
-        raise UnreadableImage(f"{name!r} can't be opened: {_reason(error)}.") from error
-    raise UnreadableImage(f"{name} {what}.", "Give the path of one picture file.")
+        raise UnreadableImage(f"{name} can't be opened: {_reason(error)}.") from error
 
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
-def _sentence(name: str) -> str:
-    return "The" + name[3:] if name.startswith("the ") else name
-
-
 def _too_large(name: str, detail: str) -> ImageError:
     return ImageTooLarge(
-        f"{_sentence(name)} is too large: {detail}, and at most {MAX_PIXELS // 1_000_000} "
+        f"{name} is too large: {detail}, and at most {MAX_PIXELS // 1_000_000} "
         "megapixels are decoded.",
         "Shrink it and try again.",
-    )
-
-
-def _broken(name: str, error: Exception) -> ImageError:
-    return UnreadableImage(
-        f"{_sentence(name)} is broken or cut short: {_reason(error)}.", "Fetch or save it again."
     )
