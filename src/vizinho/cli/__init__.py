@@ -14,6 +14,8 @@ from typing import Annotated
 
 import typer
 
+from vizinho import __version__
+
 VERBS = (
     "index",
     "search",
@@ -30,9 +32,7 @@ VERBS = (
 
 def _version(asked: bool) -> None:
     if asked:
-        from importlib.metadata import version
-
-        typer.echo(f"vizinho {version('vizinho')}")
+        typer.echo(f"vizinho {__version__}")
         raise typer.Exit
 
 

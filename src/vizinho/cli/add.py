@@ -29,7 +29,6 @@ def command(
 ) -> None:
     """Add pictures to a gallery. The same picture twice is one picture."""
     from vizinho.gallery import Gallery, NewImage
-
     from vizinho.settings import find_gallery
 
     if key is not None and len(pictures) != 1:

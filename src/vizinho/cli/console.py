@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import functools
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +22,7 @@ from vizinho.errors import VizinhoError
 
 if TYPE_CHECKING:
     from rich.console import Console
+
     from vizinho.progress import Progress
 
 P = ParamSpec("P")
@@ -63,9 +65,13 @@ def edge(command: Callable[P, R]) -> Callable[P, R]:
 
 
 def report_error(error: VizinhoError, *, as_json: bool = False) -> None:
-    """Writes an error to stderr: red for a person, one JSON object for a program."""
+    """Writes an error to stderr: red for a person, one JSON object for a program.
+
+    The object has the shape of the HTTP API's errors; ``code`` is the class's name in snake case.
+    """
     if as_json:
-        body = {"code": type(error).__name__, "message": error.message, "hint": error.hint}
+        code = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__).lower()
+        body = {"code": code, "message": error.message, "hint": error.hint}
         sys.stderr.write(json.dumps({"error": body}, ensure_ascii=False) + "\n")
         return
     console = err()

@@ -28,7 +28,6 @@ def command(
 ) -> None:
     """Download a data set, with resume and checksum; does nothing when it is there."""
     from vizinho.datasets import fetch_cifar10
-
     from vizinho.settings import default_data_dir
 
     with progress(f"Fetching {dataset.value}", quiet=as_json) as report:

@@ -67,7 +67,6 @@ def default_gallery(source: str) -> Path:
 
 def _open_or_create(path: Path, model: str | None) -> Gallery:
     from vizinho.gallery import Gallery
-
     from vizinho.settings import load
 
     if path.exists():
@@ -80,7 +79,6 @@ def _fill(gallery: Gallery, source: str, *, labels: bool, quiet: bool) -> AddRep
         with progress("Indexing", quiet=quiet) as report:
             return gallery.sync_folder(Path(source), labels=labels, progress=report)
     from vizinho.datasets import load_dataset
-
     from vizinho.settings import default_data_dir
 
     dataset = load_dataset(source, data_dir=default_data_dir())

@@ -22,7 +22,6 @@ def command(
 ) -> None:
     """List a gallery's pictures, ordered by key."""
     from vizinho.gallery import Gallery
-
     from vizinho.settings import find_gallery
 
     with Gallery.open(find_gallery(gallery)) as opened:

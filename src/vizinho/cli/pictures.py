@@ -140,6 +140,7 @@ def _block_lines(source: bytes | Path) -> list[str]:
 def _fit(source: bytes | Path, side: int) -> Image:
     """A picture scaled to fit a square; grey where the file has gone since it was indexed."""
     from PIL import Image
+
     from vizinho.images import load_image
 
     try:

@@ -18,7 +18,6 @@ def command(
 ) -> None:
     """Remove pictures from a gallery by key. The files they came from stay."""
     from vizinho.gallery import Gallery
-
     from vizinho.settings import find_gallery
 
     path = find_gallery(gallery)

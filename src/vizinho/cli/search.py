@@ -41,7 +41,6 @@ def command(
 ) -> None:
     """Find the pictures most like one; distance 0.00 is the same picture."""
     from vizinho.gallery import Gallery
-
     from vizinho.settings import find_gallery
 
     with Gallery.open(find_gallery(gallery)) as opened:
