@@ -272,7 +272,7 @@ def _first_right(
     wanted: Indices,
 ) -> Floats:
     """Rank of the first right reference, 1 for the nearest; 0 where the query has none."""
-    rank = (right.argmax(1) + 1).astype(np.float64)
+    rank: Floats = right.argmax(1) + 1.0
     for row in np.flatnonzero(~right.any(1)):
         same = keys[row][labels == wanted[row]]
         # The query's own key is in there too, at an infinite distance.

@@ -111,7 +111,9 @@ def network_to_onnx_bytes(network: nn.Module, size: int) -> bytes:
 def _plain_copy(network: nn.Module) -> nn.Module:
     """The network for inference: a copy in float32, on the CPU, in the usual memory layout."""
     plain = copy.deepcopy(network).to(device="cpu", dtype=torch.float32)
-    return plain.to(memory_format=torch.contiguous_format).eval().requires_grad_(False)
+    for tensor in (*plain.parameters(), *plain.buffers()):
+        tensor.data = tensor.data.contiguous()
+    return plain.eval().requires_grad_(False)
 
 
 def _check_drift(
