@@ -20,7 +20,8 @@
     ├── SettingsError            an option or an environment variable makes no sense
     └── TrainingError            a training can't start or go on
         ├── TrainingCollapsed    the embeddings have shrunk to a point or a line
-        └── TrainingDiverged     the loss is not a number any more
+        ├── TrainingDiverged     the loss is not a number any more
+        └── TrainingInterrupted  it was asked to stop, and can be gone on with
 
 The core raises these; only the edges (``cli``, ``serve``, ``aws``) print or translate them.
 """
@@ -111,3 +112,7 @@ class TrainingCollapsed(TrainingError):
 
 class TrainingDiverged(TrainingError):
     """The loss is infinite or not a number any more."""
+
+
+class TrainingInterrupted(TrainingError):
+    """The training was asked to stop; the same command goes on with it."""

@@ -1,0 +1,141 @@
+"""``vizinho train``: labelled pictures in, a model bundle out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vizinho.cli.console import AsJson, edge, err, print_fields, print_json
+
+if TYPE_CHECKING:
+    from vizinho.bundle import BundleInfo
+    from vizinho.train.loop import Trained
+
+DATASET = "cifar10:train, a folder of class/picture, or a .parquet or .csv file (see docs)."
+
+
+@edge
+def command(
+    dataset: Annotated[str, typer.Argument(help=f"What to train on: {DATASET}")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model bundle.")],
+    recipe: Annotated[
+        str, typer.Option(help="Where to start from: fast, fast-triplet or thesis.")
+    ] = "fast",
+    validation: Annotated[
+        str | None, typer.Option(help="Measure on these pictures instead of held-out ones.")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(help="fastnet, resnet18, resnet34 or resnet50.")
+    ] = None,
+    stem: Annotated[
+        str | None, typer.Option(help="A ResNet's first layer: imagenet (7x7) or cifar (3x3).")
+    ] = None,
+    dimension: Annotated[int | None, typer.Option(help="Numbers in an embedding.")] = None,
+    normalise: Annotated[bool | None, typer.Option(help="Scale embeddings to length one.")] = None,
+    mirrored: Annotated[
+        bool | None, typer.Option(help="Embed each picture and its mirror image.")
+    ] = None,
+    loss: Annotated[str | None, typer.Option(help="triplet or softmax.")] = None,
+    margin: Annotated[float | None, typer.Option(help="Of the triplet loss.")] = None,
+    mining: Annotated[
+        str | None, typer.Option(help="batch-hard, semi-hard or batch-all triplets.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images per optimiser step.")] = None,
+    micro_batch: Annotated[int | None, typer.Option(help="Images per forward pass.")] = None,
+    optimiser: Annotated[str | None, typer.Option(help="muon or sgd.")] = None,
+    lr: Annotated[
+        float | None, typer.Option(help="Learning rate (of the filters, in muon).")
+    ] = None,
+    head_lr: Annotated[float | None, typer.Option(help="Of everything else, in muon.")] = None,
+    size: Annotated[int | None, typer.Option(help="Pixels a side.")] = None,
+    low_share: Annotated[
+        float | None, typer.Option(help="Share of the epochs that run on smaller images first.")
+    ] = None,
+    holdout: Annotated[
+        int | None, typer.Option(help="Images kept aside to measure Top-1 on.")
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option(help="random, imagenet, or a file of weights.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Same seed, same training.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Processor cores to use.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The model's name; default: the folder's.")
+    ] = None,
+    fresh: Annotated[bool, typer.Option(help="Start over, whatever OUT.run holds.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Train an embedder on labelled pictures and write a model bundle.
+
+    Run the same command again after Ctrl-C or a crash: it goes on from its last checkpoint, kept
+    in OUT.run beside the bundle with the curve of the training.
+    """
+    from vizinho.cli.training_view import TrainingView
+    from vizinho.datasets import load_dataset
+    from vizinho.settings import load
+    from vizinho.train.recipes import recipe as build
+
+    changes: dict[str, Any] = {
+        "network": network,
+        "stem": stem,
+        "dimension": dimension,
+        "normalise": normalise,
+        "mirrored": mirrored,
+        "loss": loss,
+        "margin": margin,
+        "mining": mining,
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "micro_batch": micro_batch,
+        "optimiser": optimiser,
+        "lr": lr,
+        "head_lr": head_lr,
+        "size": size,
+        "low_share": low_share,
+        "holdout": holdout,
+        "init": init,
+        "seed": seed,
+    }
+    told = build(recipe, **changes)
+    where = load().data_dir
+    images = load_dataset(dataset, data_dir=where)
+    measured_on = load_dataset(validation, data_dir=where) if validation else None
+
+    import torch
+
+    from vizinho.train.finish import write_model
+    from vizinho.train.loop import train
+
+    if threads:
+        torch.set_num_threads(threads)
+    run = out.with_name(out.name + ".run")
+    if fresh:
+        (run / "checkpoint.pt").unlink(missing_ok=True)
+    with TrainingView(told, quiet=as_json) as view:
+        trained = train(told, images, run, view, validation=measured_on, decoding=view.decoding)
+    info = write_model(trained, told, out, name or out.name)
+    _show(trained, info, out, run, as_json)
+
+
+def _show(trained: Trained, info: BundleInfo, out: Path, run: Path, as_json: bool) -> None:
+    from vizinho.report import plot_curve
+
+    curve = run / "curve.png"
+    plot_curve(trained.progress.records, curve)
+    summary: dict[str, object] = {
+        "model": str(out),
+        "fingerprint": info.fingerprint,
+        "top_1_held_out": info.metrics.get("holdout", {}).get("precision_at_1"),
+        "held_out": info.training["held_out"],
+        "minutes": round(info.training["seconds"] / 60, 1),
+        "curve": str(curve),
+        "checkpoint": str(run / "checkpoint.pt"),
+    }
+    if as_json:
+        print_json(summary)
+    else:
+        print_fields(summary)
+        err().print(f"Try it: vizinho eval {out} DATASET, or vizinho index FOLDER --model {out}")

@@ -1,0 +1,79 @@
+"""Training batches out of one uint8 tensor: shuffled, shifted, mirrored and normalised.
+
+A set that fits in memory needs no worker processes: one gather per batch shifts and mirrors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vizinho.preprocess import PreprocessSpec
+
+
+def normalise(pixels: Tensor, spec: PreprocessSpec) -> Tensor:
+    """uint8 [N, H, W, 3] -> float32 [N, 3, H, W], as ``vizinho.preprocess.normalise``.
+
+    The result is laid out channels-last, which the convolutions run fastest on.
+    """
+    mean = torch.tensor(spec.mean, device=pixels.device) * 255
+    std = torch.tensor(spec.std, device=pixels.device) * 255
+    return ((pixels.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+class Batches:
+    """An endless supply of epochs over ``pixels`` uint8 [N, H, W, 3] and ``labels`` int64 [N].
+
+    Every image is moved by up to ``shift`` pixels each way (reflected at the border). With
+    ``mirror`` an image is flipped in every other epoch, starting at random: over two epochs the
+    network sees both sides once, which beats independent coin flips (arXiv:2404.00498).
+    Epoch ``e`` is a function of ``seed`` and ``e`` alone, so that a resumed run repeats it.
+    """
+
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        labels: np.ndarray,
+        *,
+        batch_size: int,
+        shift: int = 2,
+        mirror: bool = True,
+        seed: int = 0,
+    ) -> None:
+        self.labels = torch.from_numpy(labels)
+        self.size = pixels.shape[1]
+        self.batch_size = min(batch_size, len(labels))
+        self.shift = shift
+        self.mirror = mirror
+        self.seed = seed
+        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
+        padded = F.pad(images, (shift,) * 4, mode="reflect") if shift else images
+        self.padded = padded.permute(0, 2, 3, 1).to(torch.uint8).contiguous()
+
+    def __len__(self) -> int:
+        """Batches in an epoch; the images left over sit out until the next shuffle."""
+        return len(self.labels) // self.batch_size
+
+    def epoch(self, number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yields (uint8 [B, H, W, 3], int64 [B]) for each batch of epoch ``number`` from 0.
+
+        The first ``skip`` batches are passed over, which is how a resumed run goes on.
+        """
+        count = len(self.labels)
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
+        order = torch.randperm(count, generator=generator)
+        top, left = torch.randint(0, 2 * self.shift + 1, (2, count), generator=generator)
+        sides = torch.randint(0, 2, (count,), generator=torch.Generator().manual_seed(self.seed))
+        flipped = (sides + number) % 2 == 1 if self.mirror else torch.zeros(count, dtype=torch.bool)
+        along = torch.arange(self.size)
+        for start in range(skip * self.batch_size, len(self) * self.batch_size, self.batch_size):
+            chosen = order[start : start + self.batch_size]
+            rows = top[chosen, None] + along
+            columns = torch.where(flipped[chosen, None], along.flip(0), along)
+            columns = columns + left[chosen, None]
+            images = self.padded[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+            yield images, self.labels[chosen]

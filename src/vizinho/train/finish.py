@@ -1,0 +1,101 @@
+"""From a finished training to a model bundle with its provenance."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vizinho.bundle import BundleInfo
+from vizinho.train.export import export_bundle
+from vizinho.train.loop import Trained
+from vizinho.train.recipes import Recipe
+
+CHECK_IMAGES = 64
+
+
+def write_model(trained: Trained, recipe: Recipe, out: Path, name: str) -> BundleInfo:
+    """Writes the bundle ``out``; its metrics hold what was measured on held-out images.
+
+    Raises ``TrainingError`` when the exported model differs from the network, ``OSError``.
+    """
+    pixels = trained.pixels
+    metrics: dict[str, Any] = {}
+    records = trained.progress.records
+    if records and records[-1].precision_at_1 is not None:
+        metrics["holdout"] = {
+            "protocol": "leave-one-out, Euclidean, images held out of the training set",
+            "precision_at_1": records[-1].precision_at_1,
+            "n": len(pixels.holdout),
+        }
+    return export_bundle(
+        trained.network,
+        out,
+        name=name,
+        spec=recipe.spec,
+        normalised=recipe.normalise,
+        metrics=metrics,
+        training=provenance(trained, recipe),
+        check_pixels=pixels.train[recipe.size][:CHECK_IMAGES],
+    )
+
+
+def provenance(trained: Trained, recipe: Recipe) -> dict[str, Any]:
+    """Data, recipe, history and hardware, enough to make the model again."""
+    progress = trained.progress
+    return {
+        "data": trained.pixels.name,
+        "data_sha256": trained.pixels.digest,
+        "classes": trained.pixels.classes,
+        "images": len(trained.pixels.labels),
+        "held_out": len(trained.pixels.holdout),
+        "recipe": recipe.to_dict(),
+        "parameters": sum(weight.numel() for weight in trained.network.parameters()),
+        "epochs": [asdict(record) for record in progress.records],
+        "images_seen": progress.images,
+        "seconds": round(progress.seconds, 1),
+        "cpu_seconds": round(progress.cpu_seconds, 1),
+        "precision": trained.precision,
+        "threads": torch.get_num_threads(),
+        "hardware": hardware(),
+        "torch": torch.__version__,
+        "commit": commit(),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def hardware() -> str:
+    """The processor in words, or the GPU where one did the work."""
+    if torch.cuda.is_available():
+        return str(torch.cuda.get_device_name())
+    model = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    return f"{model}, {os.cpu_count()} cores"
+
+
+def commit() -> str | None:
+    """The commit this code is of; None outside a checkout. A ``+`` marks uncommitted changes."""
+    here = Path(__file__).parent
+    try:
+        head = _git("rev-parse", "HEAD", at=here)
+        return head + ("+" if _git("status", "--porcelain", "--", str(here), at=here) else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def _git(*words: str, at: Path) -> str:
+    done = subprocess.run(
+        ["git", *words], cwd=at, check=True, capture_output=True, text=True, timeout=10
+    )
+    return done.stdout.strip()

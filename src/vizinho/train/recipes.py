@@ -1,0 +1,143 @@
+"""What a training is told: one frozen ``Recipe``, and the recipes that have a name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Final
+
+from vizinho.errors import SettingsError
+from vizinho.preprocess import PreprocessSpec
+
+CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
+    "network": ("fastnet", "resnet18", "resnet34", "resnet50"),
+    "stem": ("imagenet", "cifar"),
+    "loss": ("triplet", "softmax"),
+    "mining": ("batch-hard", "semi-hard", "batch-all"),
+    "optimiser": ("muon", "sgd"),
+    "schedule": ("linear", "steps"),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Every choice that changes the weights that come out. Raises ``SettingsError``.
+
+    - ``network`` with ``stem`` (ResNets only), embedding ``dimension``, ``normalise`` (unit length)
+      and ``mirrored``: embed the picture and its mirror image and take the middle of both.
+    - ``loss``: ``triplet`` (squared-Euclidean hinge with ``margin`` and ``mining``) or ``softmax``
+      (cosines to class proxies at ``temperature`` with label ``smoothing``, plus
+      ``contrastive`` x SupCon).
+    - ``optimiser``: ``sgd`` (Nesterov momentum, ``lr``, ``weight_decay``) or ``muon`` (Muon with
+      ``lr`` on filters, SGD with ``head_lr`` on the rest).
+    - ``schedule``: ``linear`` (short warm-up, then down to zero) or ``steps`` (x0.1 every
+      ``step_epochs``).
+    - ``size`` in pixels; the first ``low_share`` of the epochs run at ``low_size``.
+    - ``holdout``: images of the training set kept aside, evenly by class, to measure on.
+    """
+
+    network: str = "fastnet"
+    stem: str = "imagenet"
+    dimension: int = 64
+    normalise: bool = True
+    mirrored: bool = True
+    loss: str = "softmax"
+    margin: float = 0.3
+    mining: str = "batch-hard"
+    temperature: float = 0.1
+    smoothing: float = 0.1
+    contrastive: float = 0.25
+    optimiser: str = "muon"
+    lr: float = 0.24
+    head_lr: float = 0.3
+    momentum: float = 0.85
+    weight_decay: float = 0.0
+    schedule: str = "linear"
+    step_epochs: int = 10
+    epochs: int = 12
+    batch_size: int = 1000
+    micro_batch: int = 125
+    size: int = 32
+    low_size: int = 24
+    low_share: float = 0.6
+    shift: int = 2
+    mirror: bool = True
+    holdout: int = 2000
+    init: str = "random"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        for field, choices in CHOICES.items():
+            if getattr(self, field) not in choices:
+                raise SettingsError(
+                    f"{field} can't be {getattr(self, field)!r}.",
+                    f"Choose one of: {', '.join(choices)}.",
+                )
+        positive = ("dimension", "margin", "temperature", "lr", "head_lr", "epochs", "step_epochs")
+        for field in (*positive, "batch_size", "micro_batch", "size", "low_size"):
+            if not getattr(self, field) > 0:
+                raise SettingsError(f"{field} must be above zero, not {getattr(self, field)}.")
+        for field in ("weight_decay", "contrastive", "shift", "holdout", "seed"):
+            if not getattr(self, field) >= 0:
+                raise SettingsError(f"{field} must be zero or more, not {getattr(self, field)}.")
+        for field in ("momentum", "smoothing", "low_share"):
+            if not 0 <= getattr(self, field) < 1:
+                raise SettingsError(
+                    f"{field} must be at least 0 and below 1, not {getattr(self, field)}."
+                )
+        if self.network == "fastnet" and min(self.size, self.low_size) < 18:
+            raise SettingsError("fastnet needs images of at least 18 x 18 pixels.")
+
+    @property
+    def spec(self) -> PreprocessSpec:
+        """How images are prepared for this network: the thesis's mean = std = 0.5."""
+        return PreprocessSpec(size=self.size)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON and checkpoints."""
+        return asdict(self)
+
+
+RECIPES: Final[Mapping[str, tuple[str, Recipe]]] = {
+    "fast": ("the small network and the shipped model's loss; an hour on two cores", Recipe()),
+    "fast-triplet": (
+        "the same network and schedule with the triplet loss alone",
+        Recipe(loss="triplet", mining="batch-hard", margin=0.3),
+    ),
+    "thesis": (
+        "the thesis's protocol: ResNet with the ImageNet stem, triplet loss, SGD in steps",
+        Recipe(
+            network="resnet18",
+            dimension=128,
+            normalise=False,
+            mirrored=False,
+            loss="triplet",
+            optimiser="sgd",
+            lr=0.1,
+            momentum=0.9,
+            weight_decay=5e-4,
+            schedule="steps",
+            epochs=100,
+            batch_size=128,
+            micro_batch=128,
+            low_share=0.0,
+            shift=0,
+            mirror=False,
+        ),
+    ),
+}
+
+
+def recipe(name: str = "fast", **changes: Any) -> Recipe:
+    """The recipe called ``name`` with some fields changed; ``None`` leaves a field as it is.
+
+    Raises ``SettingsError`` for an unknown name, field or value.
+    """
+    if name not in RECIPES:
+        raise SettingsError(
+            f"There is no recipe called {name!r}.", f"Choose one of: {', '.join(RECIPES)}."
+        )
+    known = {field.name for field in fields(Recipe)}
+    if unknown := set(changes) - known:
+        raise SettingsError(f"A recipe has no {', '.join(sorted(unknown))}.")
+    return replace(RECIPES[name][1], **{k: v for k, v in changes.items() if v is not None})
