@@ -1,0 +1,50 @@
+"""A filter as SQL over the catalogue's columns."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from vizinho.engines.protocol import Filter
+from vizinho.errors import GalleryError
+
+# json_each rather than a JSON path: a field may have any name, quotes and dots included.
+_FIELD = """EXISTS (SELECT 1 FROM json_each(metadata) AS field
+    WHERE field.key = ? AND field.atom = ? AND field.type {kind})"""
+_NO_FIELD = """NOT EXISTS (SELECT 1 FROM json_each(metadata) AS field
+    WHERE field.key = ? AND field.type <> 'null')"""
+
+
+def where(filter: Filter) -> tuple[str, list[Any]]:
+    """An SQL condition and the values bound in it. Raises GalleryError for values it can't compare.
+
+    A boolean equals only itself, as in JSON, where 1 and true differ; 1 and 1.0 are equal.
+    """
+    conditions = ["TRUE"]
+    values: list[Any] = []
+    for name, value in filter.items():
+        if not (value is None or isinstance(value, str | bool | int | float)) or (
+            isinstance(value, float) and not math.isfinite(value)
+        ):
+            raise GalleryError(
+                f"The filter {name!r} asks for {value!r}: only a text, a number, true, false or "
+                "none can be compared."
+            )
+        if name == "label":
+            if not (value is None or isinstance(value, str)):
+                raise GalleryError(f"The filter 'label' asks for {value!r}; labels are texts.")
+            conditions.append("label IS ?")
+            values.append(value)
+        elif value is None:
+            conditions.append(_NO_FIELD)
+            values.append(name)
+        else:
+            if isinstance(value, bool):
+                kind = "IN ('true', 'false')"
+            elif isinstance(value, str):
+                kind = "= 'text'"
+            else:
+                kind = "IN ('integer', 'real')"
+            conditions.append(_FIELD.format(kind=kind))
+            values += [name, value]
+    return " AND ".join(conditions), values

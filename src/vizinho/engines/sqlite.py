@@ -1,0 +1,87 @@
+"""SQLite the way a gallery needs it: crash-safe, readers beside one writer, errors explained."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from vizinho.errors import GalleryBusy, GalleryDamaged, GalleryError
+
+_PATIENCE_SECONDS = 10.0
+
+
+def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+    """A connection that any thread may use, one at a time; without implicit transactions.
+
+    The journal is a write-ahead log: after a kill at any moment the file holds exactly the
+    committed transactions, and readers neither wait for the writer nor hold it up. On a medium that
+    can't be written the file is opened as one that never changes.
+    """
+    mode = "rwc" if create else "rw"
+    if not create and not os.access(path.parent, os.W_OK):
+        mode = "ro" if path.with_name(path.name + "-wal").exists() else "ro&immutable=1"
+    elif not create and not os.access(path, os.W_OK):
+        mode = "ro"
+    connection = sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode={mode}",
+        uri=True,
+        timeout=_PATIENCE_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        if not mode.startswith("ro"):
+            connection.execute("PRAGMA journal_mode = WAL")
+            # In WAL a loss of power can cost the last commits, never the file's integrity.
+            connection.execute("PRAGMA synchronous = NORMAL")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, *, reading: bool = False) -> Iterator[None]:
+    """All statements inside or none; ``reading`` only pins what they see to one moment."""
+    connection.execute("BEGIN" if reading else "BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        # SQLite has rolled back by itself where the disk was full.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """SQLite's errors on the file ``path`` as GalleryError, GalleryBusy or GalleryDamaged."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise GalleryBusy(
+                f"{path} is held by another process.", "Try again when it has finished."
+            ) from error
+        if code == sqlite3.SQLITE_FULL:
+            raise GalleryError(
+                f"{path} can't grow: the disk is full. Nothing was half-written.",
+                "Free some space and run it again.",
+            ) from error
+        if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise GalleryDamaged(f"{path} is damaged: {error}.", "Index the pictures again.") from (
+                error
+            )
+        if code == sqlite3.SQLITE_READONLY:
+            raise GalleryError(
+                f"{path} can't be written: it is read-only.", "Check the owner of the gallery."
+            ) from error
+        if code:
+            raise GalleryError(f"{path}: {error}.") from error
+        raise

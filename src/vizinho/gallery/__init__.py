@@ -1,0 +1,9 @@
+"""A gallery: pictures, their embeddings, and the model that made them, in one folder on disk."""
+
+from __future__ import annotations
+
+from vizinho.engines import Row
+from vizinho.gallery.core import Gallery
+from vizinho.gallery.records import AddReport, Match, NewImage
+
+__all__ = ["AddReport", "Gallery", "Match", "NewImage", "Row"]

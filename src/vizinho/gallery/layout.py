@@ -1,0 +1,169 @@
+"""A gallery's folder: what lies where, how it comes to be at once, and who may write to it.
+
+::
+
+    photos.vizinho/
+    ├── gallery.json      format, model and fingerprint; written once
+    ├── catalogue.sqlite  rows and vectors
+    ├── folder.sqlite     only with `sync_folder`: the files as last seen
+    ├── model/            the model bundle, so that the gallery stands alone
+    ├── images/           bytes of pictures that were added, by content hash
+    └── lock              held while writing; names the writer
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vizinho.blobs import explain_os_error
+from vizinho.errors import GalleryBusy, GalleryDamaged, GalleryError, GalleryExists, GalleryNotFound
+
+FORMAT_VERSION = 1
+ABOUT = "gallery.json"
+CATALOGUE = "catalogue.sqlite"
+FOLDER = "folder.sqlite"
+MODEL = "model"
+IMAGES = "images"
+LOCK = "lock"
+
+
+@dataclass(frozen=True)
+class About:
+    """What ``gallery.json`` says: which model, run how, made the vectors."""
+
+    model: str
+    fingerprint: str
+    dimension: int
+    engine: str
+    runtime: str
+    precision: str
+    format_version: int = FORMAT_VERSION
+
+
+def write_about(folder: Path, about: About) -> None:
+    """Write ``gallery.json`` into a gallery that is being built."""
+    (folder / ABOUT).write_text(json.dumps(asdict(about), indent=2) + "\n", encoding="utf-8")
+
+
+def is_gallery(path: Path) -> bool:
+    """Whether ``path`` is a gallery's folder."""
+    return (path / ABOUT).is_file()
+
+
+def read_about(path: Path) -> About:
+    """What a gallery says of itself. Raises GalleryNotFound or GalleryDamaged."""
+    hint = "Make one with `vizinho index FOLDER`."
+    try:
+        text = (path / ABOUT).read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError) as error:
+        what = "is not a gallery" if path.exists() else "does not exist"
+        raise GalleryNotFound(f"{path} {what}.", hint) from error
+    except OSError as error:
+        raise GalleryError(f"{path / ABOUT} can't be read: {error.strerror}.") from error
+    try:
+        data: dict[str, Any] = json.loads(text)
+        if data["format_version"] != FORMAT_VERSION:
+            raise GalleryError(
+                f"{path} has format {data['format_version']}; this Vizinho reads {FORMAT_VERSION}.",
+                "Index the pictures again, or use the Vizinho that made it.",
+            )
+        return About(**data)
+    except (ValueError, KeyError, TypeError) as error:
+        raise GalleryDamaged(
+            f"{path / ABOUT} is damaged: {error}.", "Index the pictures again."
+        ) from error
+
+
+def build(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> None:
+    """Make the folder ``path`` at once: ``fill`` writes into one beside it, which is then renamed.
+
+    Raises GalleryExists unless ``overwrite``, and GalleryError when ``path`` is something that is
+    no gallery (never overwritten) or the disk refuses.
+    """
+    if path.exists() or path.is_symlink():
+        if not is_gallery(path) and not (path.is_dir() and not any(path.iterdir())):
+            raise GalleryError(f"{path} exists and is not a gallery.", "Choose another place.")
+        if is_gallery(path) and not overwrite:
+            raise GalleryExists(f"{path} is a gallery already.", "Open it, or overwrite it.")
+    fresh = path.with_name(f".{path.name}.{os.getpid()}.new")
+    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _sweep(path)
+        fresh.mkdir()
+        fill(fresh)
+        if is_gallery(path):
+            with writing(path, threading.Lock()):
+                path.rename(old)
+        fresh.rename(path)
+    except OSError as error:
+        if is_gallery(path):
+            raise GalleryExists(f"{path} was just made by another process.") from error
+        raise explain_os_error(error, str(path)) from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _sweep(path: Path) -> None:
+    """Remove what a killed `build` of the same gallery left behind."""
+    pattern = re.compile(rf"\.{re.escape(path.name)}\.(\d+)\.(new|old)")
+    for sibling in path.parent.iterdir():
+        match = pattern.fullmatch(sibling.name)
+        if match and not _alive(int(match[1])):
+            shutil.rmtree(sibling, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+@contextmanager
+def writing(path: Path, turn: threading.Lock) -> Iterator[bool]:
+    """Hold the gallery for writing; yields whether the last writer died without finishing.
+
+    Threads of one `Gallery` wait for each other (``turn``); another process, or another `Gallery`
+    on the same folder, gets GalleryBusy. The kernel frees the lock of a process that is killed.
+    """
+    with turn:
+        try:
+            descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as error:
+            raise explain_os_error(error, str(path / LOCK)) from error
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                writer = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
+                raise GalleryBusy(
+                    f"{path} is being written by another process"
+                    f"{f' (pid {writer})' if writer else ''}.",
+                    "Try again when it has finished.",
+                ) from error
+            died = os.fstat(descriptor).st_size > 0
+            os.ftruncate(descriptor, 0)
+            with suppress(OSError):  # on a full disk the name of the writer is what we can miss
+                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            yield died
+            # Left standing by a kill or an error, so that the next writer tidies up.
+            os.ftruncate(descriptor, 0)
+        finally:
+            os.close(descriptor)

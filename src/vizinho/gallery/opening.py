@@ -1,0 +1,55 @@
+"""Making a gallery's folder, and checking that the parts of one belong together."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from vizinho.bundle import read_bundle, resolve_bundle
+from vizinho.engines.embedded import EmbeddedEngine
+from vizinho.errors import FingerprintMismatch, GalleryDamaged
+from vizinho.gallery import layout
+
+_AGAIN = "Index the pictures again."
+
+
+def create(path: Path, model: str | Path | None, *, overwrite: bool) -> None:
+    """Make an empty gallery for a model bundle. See `Gallery.create`."""
+    bundle = resolve_bundle(model)
+    info = read_bundle(bundle)
+    about = layout.About(
+        info.name, info.fingerprint, info.dimension, EmbeddedEngine.name, "onnxruntime", "fp32"
+    )
+
+    def fill(folder: Path) -> None:
+        shutil.copytree(bundle, folder / layout.MODEL)
+        (folder / layout.IMAGES).mkdir()
+        EmbeddedEngine.create(folder / layout.CATALOGUE, info.dimension).close()
+        layout.write_about(folder, about)
+
+    layout.build(path, fill, overwrite=overwrite)
+
+
+def open_parts(path: Path, model: str | Path | None) -> tuple[layout.About, EmbeddedEngine]:
+    """A gallery's description and engine, checked against its model. See `Gallery.open`."""
+    about = layout.read_about(path)
+    if model is not None:
+        given = read_bundle(resolve_bundle(model))
+        if given.fingerprint != about.fingerprint:
+            raise FingerprintMismatch(
+                f"{path} was made with the model {about.model!r} ({about.fingerprint[:12]}), "
+                f"not with {given.name!r} ({given.fingerprint[:12]}): their distances can't be "
+                "compared.",
+                "Leave the model out to use the gallery's own, or index into a new gallery.",
+            )
+    if read_bundle(path / layout.MODEL).fingerprint != about.fingerprint:
+        raise GalleryDamaged(f"The model inside {path} is not the one of its vectors.", _AGAIN)
+    engine = EmbeddedEngine.open(path / layout.CATALOGUE)
+    if engine.dimension != about.dimension:
+        engine.close()
+        raise GalleryDamaged(
+            f"The catalogue of {path} has vectors of length {engine.dimension}, "
+            f"its model makes {about.dimension}.",
+            _AGAIN,
+        )
+    return about, engine

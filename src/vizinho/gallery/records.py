@@ -1,0 +1,63 @@
+"""What goes into a gallery and what comes out of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from vizinho.datasets import Skipped
+from vizinho.images import Source
+
+
+@dataclass(frozen=True)
+class Match:
+    """One answer of a search.
+
+    ``distance`` is Euclidean between embeddings, smaller is closer, 0 is the same picture.
+    ``probability`` (0..1, larger is closer) is None for a model without calibration.
+    """
+
+    key: str
+    url: str
+    distance: float
+    probability: float | None = None
+    label: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class NewImage:
+    """One picture to add.
+
+    ``key``: by default the file's name, or the start of the content hash for bytes. ``label`` and
+    ``metadata``: None and empty keep what a picture of that key has. ``store``: copy the bytes into
+    the gallery; without, ``url`` should say where they are to be seen.
+    """
+
+    source: Source
+    key: str | None = None
+    label: str | None = None
+    metadata: dict[str, Any] = field(default_factory=dict)
+    store: bool = True
+    url: str | None = None
+
+
+@dataclass
+class AddReport:
+    """What adding or synchronising did, in pictures.
+
+    ``changed``: same key, but other bytes, label or metadata. ``renamed``: same bytes under another
+    name; the embedding was kept. ``duplicates``: left out because the gallery holds the same bytes
+    under another key. ``stages``: seconds of work in "read", "decode", "embed" and "write", summed
+    over threads, so together they may exceed ``seconds``.
+    """
+
+    added: int = 0
+    unchanged: int = 0
+    changed: int = 0
+    removed: int = 0
+    renamed: int = 0
+    duplicates: int = 0
+    skipped: list[Skipped] = field(default_factory=list)
+    seconds: float = 0.0
+    stages: dict[str, float] = field(default_factory=dict)
