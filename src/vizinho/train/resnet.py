@@ -81,6 +81,8 @@ class ResNet(nn.Module):
 
     def __init__(self, depth: int, dimension: int, stem: str, normalise: bool) -> None:
         super().__init__()
+        self.depth = depth
+        self.stem = stem
         block: type[BasicBlock | Bottleneck] = Bottleneck if depth >= 50 else BasicBlock
         if stem == "imagenet":
             self.conv1 = _convolution(3, WIDTHS[0], 7, stride=2)
