@@ -100,8 +100,9 @@ def load_parquet(
         wanted = [columns.label, *(["split"] if split else [])]
         if columns.image_is_struct:
             wanted.append(f"{columns.image}.path")
+        # ParquetFile reads just the leaf "image.path"; read_table would need the pictures too.
         table = pa.concat_tables(
-            pq.read_table(path, columns=wanted, use_threads=False) for path in paths
+            pq.ParquetFile(path).read(columns=wanted, use_threads=False) for path in paths
         )
         store = ParquetStore(paths, columns.image)
     except (OSError, pa.ArrowException, KeyError) as error:
