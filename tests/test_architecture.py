@@ -69,9 +69,11 @@ def imports(tree: ast.AST, package: str) -> set[str]:
                 base = ".".join([*kept, base] if base else kept)
             found.add(base)
             if base == "vizinho":
-                # `from vizinho import gallery` imports a module as `import vizinho.gallery` does.
+                # `from vizinho import gallery` imports a module as `import vizinho.gallery` does;
+                # the version is a constant that anyone may read.
                 found.discard(base)
-                found.update(f"vizinho.{alias.name}" for alias in node.names)
+                names = {alias.name for alias in node.names} - {"__version__"}
+                found.update(f"vizinho.{name}" for name in names)
     return found
 
 

@@ -120,7 +120,8 @@ class TestSearch:
         ]
 
     def test_a_filter_leaves_the_rest_out(self, here: Path) -> None:
-        answer("add", "pictures/green.png", "--key", "g", "--label", "plant", "--meta", "year=2024")
+        plain((0, 99, 0)).save(here / "leaf.png")
+        answer("add", "leaf.png", "--key", "g", "--label", "plant", "--meta", "year=2024")
         for condition in ("label=plant", "year=2024"):
             matches = answer("search", "pictures/red.png", "--where", condition)
             assert isinstance(matches, list)

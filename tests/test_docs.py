@@ -44,9 +44,13 @@ def identify(page: Path) -> str:
 
 @pytest.fixture
 def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A reader's folder: ``photos``, a ``cat.jpg`` that is one of them, ``vizinho`` on the PATH."""
+    """A reader's folder: ``photos``, a ``cat.jpg`` that is one of them, a ``tom.jpg`` that is not.
+
+    ``vizinho`` is on the PATH, and the model for new galleries is the toy one.
+    """
     write_pictures(tmp_path / "photos", 12, kind="jpg")
-    noise(7).save(tmp_path / "cat.jpg", "JPEG")
+    noise(901).save(tmp_path / "cat.jpg", "JPEG")
+    noise(902).save(tmp_path / "tom.jpg", "JPEG")
     shutil.copy(tmp_path / "cat.jpg", tmp_path / "photos")
     programs = tmp_path / "programs"
     programs.mkdir()

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from vizinho.gallery import AddReport
 
 SKIPPED_SHOWN = 20
-COUNTS = ("added", "changed", "renamed", "removed", "unchanged")
+COUNTS = ("added", "changed", "renamed", "removed", "unchanged", "duplicates")
 
 
 def print_add_report(report: AddReport, path: Path, count: int, *, as_json: bool) -> None:
@@ -40,6 +40,7 @@ def print_add_report(report: AddReport, path: Path, count: int, *, as_json: bool
         f"{count:,} pictures.",
         markup=False,
         highlight=False,
+        soft_wrap=True,
     )
     if not report.skipped:
         return
