@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from toys import encode, make_toy_bundle, noise
 
+from toys import encode, make_toy_bundle, noise
 from vizinho.gallery import Gallery, NewImage
 
 LABELS = ("azulejo", "barco", "calçada", "doce")
@@ -70,8 +70,8 @@ def make_gallery(folder: Path, count: int = COUNT) -> Path:
 
 
 def slow_picture() -> bytes:
-    """Few bytes that take a good part of a second to decode: 36 megapixels of one colour."""
-    return encode(Image.new("RGB", (6000, 6000), (200, 30, 30)))
+    """Few bytes that take long to decode: 12 megapixels of one colour."""
+    return encode(Image.new("RGB", (4000, 3000), (200, 30, 30)))
 
 
 def large_photo(width: int = 2400, height: int = 1600) -> bytes:

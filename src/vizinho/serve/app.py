@@ -45,7 +45,9 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
     gallery = Gallery.open(gallery_path, model=options.model)
     searches = WorkQueue("search", workers=options.workers, waiting=options.queue)
     files = WorkQueue("files", workers=FILES_WORKERS, waiting=FILES_WAITING)
-    service = Service(gallery, options, searches, files, Metrics(searches))
+    # Loaded now and not by the first search, which would wait for it.
+    model = gallery.embedder.name
+    service = Service(gallery, model, options, searches, files, Metrics(searches))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -6,6 +6,8 @@ import base64
 import binascii
 import json
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from fastapi import Request
@@ -50,16 +52,21 @@ def decode_base64(text: bytes, limit: int) -> bytes:
 _HOW = "Send the picture's bytes as base64 text, such as `base64 cat.jpg` prints."
 
 
-async def read_form(request: Request) -> FormData:
-    """A multipart body.
+@asynccontextmanager
+async def open_form(request: Request) -> AsyncIterator[FormData]:
+    """A multipart body; its temporary files go with the ``with`` block.
 
     Raises:
         ApiError: 400 when it can't be parsed, 413 when it is too large.
     """
     try:
-        return await request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS)
+        form = await request.form(max_files=MAX_FILES, max_fields=MAX_FIELDS)
     except HTTPException as error:
         raise ApiError(400, "bad_form", f"The form can't be read: {error.detail}") from error
+    try:
+        yield form
+    finally:
+        await form.close()
 
 
 async def read_upload(value: UploadFile | str | None, limit: int) -> bytes:

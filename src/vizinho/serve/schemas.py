@@ -110,10 +110,11 @@ class Refused(BaseModel):
 class AddAnswer(BaseModel):
     """What an upload changed."""
 
-    keys: list[str]
+    keys: list[str] = Field(description="Under which the pictures are in the gallery now.")
     added: int
     unchanged: int
     changed: int
+    duplicates: int = Field(description="Not taken: the same bytes are there under another key.")
     skipped: list[Refused]
 
 

@@ -25,6 +25,7 @@ class Service:
     """
 
     gallery: Gallery
+    model: str
     options: ServeOptions
     searches: WorkQueue
     files: WorkQueue

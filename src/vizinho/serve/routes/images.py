@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -9,10 +10,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
-from vizinho.errors import ImageError, NotAnImage
+from vizinho.errors import GalleryError, ImageError, KeyNotFound, NotAnImage
 from vizinho.gallery import NewImage
+from vizinho.gallery.intake import check_key
 from vizinho.images import content_hash, load_image, media_type, thumbnail
-from vizinho.serve.body import parse_json, read_form, read_upload
+from vizinho.serve.body import open_form, parse_json, read_upload
 from vizinho.serve.errors import ApiError, ErrorBody, bad_field
 from vizinho.serve.schemas import (
     MAX_LIMIT,
@@ -67,7 +69,7 @@ async def add_images(request: Request) -> AddAnswer:
     service = service_of(request)
     _require_writable(request, service)
     service.searches.refuse_if_full()
-    async with await read_form(request) as form:
+    async with open_form(request) as form:
         items = await _new_images(form, service.options.max_upload_bytes)
     return await service.searches.run(_add, service, items)
 
@@ -82,13 +84,12 @@ async def remove_image(request: Request, key: str) -> RemoveAnswer:
     return RemoveAnswer(removed=removed)
 
 
-@router.api_route(
+@router.head("/images/{key:path}", include_in_schema=False)
+@router.get(
     "/images/{key:path}",
-    methods=["GET", "HEAD"],
     summary="A picture's bytes",
     response_class=Response,
     responses={**_MISSING, 304: {"description": "Unchanged."}},
-    operation_id="image_bytes",
 )
 async def image_bytes(
     request: Request,
@@ -165,8 +166,15 @@ async def _new_images(form: FormData, limit: int) -> list[NewImage]:
         raise bad_field("metadata", "this is not a JSON object")
     if key and len(files) > 1:
         raise bad_field("key", "one key can't name several pictures")
+    if key:
+        try:
+            check_key(key)
+        except GalleryError as error:
+            raise bad_field("key", error.message, error.hint) from error
+    if not files:
+        raise bad_field("image", "the form has no file of that name", "Send the picture in it.")
     items = []
-    for file in files or [None]:
+    for file in files:
         data = await read_upload(file, limit)
         name = key or content_hash(data)[:32] + _suffix(file, data)
         items.append(NewImage(data, key=name, label=label, metadata=metadata, store=True))
@@ -194,13 +202,30 @@ def _add(service: Service, items: list[NewImage]) -> AddAnswer:
         load_image(items[0].source, target=service.gallery.embedder.spec.size)
     with service.writing:
         report = service.gallery.add(items)
+        keys = [key for item in items if (key := _key_of(service, item))]
     return AddAnswer(
-        keys=[str(item.key) for item in items],
+        keys=keys,
         added=report.added,
         unchanged=report.unchanged,
         changed=report.changed,
+        duplicates=report.duplicates,
         skipped=[Refused(name=each.name, reason=each.reason) for each in report.skipped],
     )
+
+
+def _key_of(service: Service, item: NewImage) -> str | None:
+    """The key under which a picture is in the gallery now: its own, or that of the same bytes."""
+    data = item.source
+    assert isinstance(data, bytes)
+    same = content_hash(data)
+    with suppress(KeyNotFound):
+        if service.gallery.get(str(item.key)).hash == same:
+            return item.key
+    try:
+        near = service.gallery.search(data, k=10)
+    except ImageError:
+        return None
+    return next((each.key for each in near if service.gallery.get(each.key).hash == same), None)
 
 
 def _remove(service: Service, key: str) -> int:

@@ -13,7 +13,7 @@ from vizinho.images import Crop
 from vizinho.serve.body import (
     decode_base64,
     form_fields,
-    read_form,
+    open_form,
     read_search_body,
     read_upload,
 )
@@ -57,7 +57,7 @@ async def search(request: Request) -> SearchAnswer:
     service.searches.refuse_if_full()
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        async with await read_form(request) as form:
+        async with open_form(request) as form:
             fields = form_fields(form)
             data = await read_upload(form.get("image"), service.options.max_upload_bytes)
         return await _answer(service, fields, data)
@@ -91,30 +91,29 @@ async def _answer(service: Service, fields: SearchFields, data: bytes | None) ->
         ],
         k=fields.k,
         offset=fields.offset,
-        model=str(service.gallery.info["model"]),
+        model=service.model,
         took_ms=round(seconds * 1000, 2),
     )
 
 
 def _search(service: Service, fields: SearchFields, data: bytes | None) -> Sequence[Match]:
-    if data is None:
+    gallery, k, offset = service.gallery, fields.k, fields.offset
+    if isinstance(fields, SearchBody):
+        if fields.key and fields.crop is None:
+            key = checked_key(fields.key)
+            return gallery.search_key(key, k, offset=offset, filter=fields.filter)
         data = _picture(service, fields)
-    crop = fields.crop
-    return service.gallery.search(
-        data,
-        k=fields.k,
-        offset=fields.offset,
-        filter=fields.filter,
-        crop=crop and Crop(crop.top, crop.left, crop.bottom, crop.right),
-    )
+    assert data is not None
+    box = fields.crop
+    crop = None if box is None else Crop(box.top, box.left, box.bottom, box.right)
+    return gallery.search(data, k=k, offset=offset, filter=fields.filter, crop=crop)
 
 
-def _picture(service: Service, fields: SearchFields) -> bytes:
+def _picture(service: Service, body: SearchBody) -> bytes:
     """The bytes that a JSON search points at; in a worker, because it may read or fetch."""
-    assert isinstance(fields, SearchBody)
     limit = service.options.max_upload_bytes
-    if fields.image_base64:
-        return decode_base64(fields.image_base64.encode(), limit)
-    if fields.image_url:
-        return fetch_image(fields.image_url, hosts=service.options.image_url_hosts, limit=limit)
-    return service.gallery.image_bytes(checked_key(str(fields.key)))[0]
+    if body.image_base64:
+        return decode_base64(body.image_base64.encode(), limit)
+    if body.image_url:
+        return fetch_image(body.image_url, hosts=service.options.image_url_hosts, limit=limit)
+    return service.gallery.image_bytes(checked_key(str(body.key)))[0]
