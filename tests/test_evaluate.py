@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import vizinho.evaluate as module
 from vizinho.evaluate import (
     bootstrap_interval,
     evaluate,
@@ -19,6 +18,7 @@ from vizinho.evaluate import (
     nearest_neighbours,
     precision_at_1,
     r_precision,
+    ranking,
     recall_at_k,
 )
 
@@ -86,7 +86,7 @@ CASES = {
 def test_metrics_equal_the_definitions_whatever_the_block(
     case: str, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(ranking, "BLOCK_BYTES", block_bytes)
     embeddings, labels = CASES[case]
     expected = slow_metrics(embeddings, labels)
     found = {

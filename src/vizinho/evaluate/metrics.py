@@ -1,36 +1,24 @@
-"""How good is an embedding? Retrieval metrics over arrays; NumPy only, no N x N matrix in memory.
+"""Retrieval metrics over arrays.
 
 Every metric is leave-one-out inside one set: each image in turn is the query, all others are the
 references. Names and definitions are pytorch-metric-learning's (``AccuracyCalculator``): Musgrave,
 Belongie and Lim, "A Metric Learning Reality Check", 2020. Its rule for lonely queries is kept too:
 the only member of a class has no right answer and is not asked; when no query is left the metric
 is ``nan``.
-
-Ranking is by Euclidean distance. Squared distances come from one matrix product in float64 on
-centred embeddings (float32 would lose the nearest neighbours of a tight cluster to cancellation),
-then round to float32. Distances equal after rounding are ties; the lower index goes first.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from vizinho.evaluate.ranking import Floats, Indices, checked, ranked
 from vizinho.progress import Progress
-
-Floats = NDArray[np.floating[Any]]
-Indices = NDArray[np.int64]
-
-#: Bytes that one block of distances may take; the keys and labels beside it take as much again.
-BLOCK_BYTES = 4 * 1024 * 1024
-
-#: Squared distances under this share of the two squared norms are rounding noise of float64.
-NOISE = 1e-14
 
 
 @dataclass(frozen=True)
@@ -53,16 +41,10 @@ class EvaluationResult:
     """k -> share of queries with a right image among the k nearest."""
     per_class: Mapping[str, float]
     """Class name -> precision_at_1 of its members; ``nan`` for a class of one."""
-    knn_accuracy: float | None = None
-    """Set when embeddings of a training set were given: majority of its ``knn_k`` nearest."""
-    knn_k: int = 10
-    knn_references: int = 0
-    skipped: Sequence[tuple[str, str]] = field(default=())
-    """(name, reason) of the images that couldn't be read."""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain JSON types; ``nan`` becomes None, as JSON has no ``nan``."""
-        plain: dict[str, Any] = {
+        return {
             "protocol": "leave-one-out, Euclidean",
             "queries": self.queries,
             "references": self.references,
@@ -75,13 +57,6 @@ class EvaluationResult:
             "recall_at": {str(k): _plain(value) for k, value in self.recall_at.items()},
             "per_class": {name: _plain(value) for name, value in self.per_class.items()},
         }
-        if self.knn_accuracy is not None:
-            plain["knn_accuracy"] = _plain(self.knn_accuracy)
-            plain["knn_k"] = self.knn_k
-            plain["knn_references"] = self.knn_references
-        if self.skipped:
-            plain["skipped"] = len(self.skipped)
-        return plain
 
 
 def precision_at_1(embeddings: ArrayLike, labels: ArrayLike) -> float:
@@ -89,7 +64,7 @@ def precision_at_1(embeddings: ArrayLike, labels: ArrayLike) -> float:
 
     ``embeddings`` [N, D] floats, ``labels`` [N] integers. ``nan`` when no class has two members.
     """
-    correct, asked = _nearest_is_right(*_checked(embeddings, labels))
+    correct, asked = _nearest_is_right(*checked(embeddings, labels))
     return _mean(correct[asked])
 
 
@@ -127,7 +102,7 @@ def evaluate(
     index (their numbers when left out). Raises ``ValueError`` on shapes that don't fit, on fewer
     than two images and on embeddings that aren't finite.
     """
-    embeddings, labels = _checked(embeddings, labels)
+    embeddings, labels = checked(embeddings, labels)
     if any(k < 1 for k in recall_ks):
         raise ValueError(f"recall@k needs k of at least 1, got {list(recall_ks)}.")
     count = len(labels)
@@ -140,7 +115,7 @@ def evaluate(
     first_rank = np.zeros(count)
     r_precisions = np.zeros(count)
     average_precisions = np.zeros(count)
-    for rows, nearest, keys in _ranked(embeddings, embeddings, columns, leave_one_out=True):
+    for rows, nearest, keys in ranked(embeddings, embeddings, columns, leave_one_out=True):
         right = labels[nearest] == labels[rows, None]
         right_first[rows] = right[:, 0]
         first_rank[rows] = _first_right(right, keys, labels, labels[rows])
@@ -178,8 +153,8 @@ def knn_accuracy(
     Shapes [M, D], [M], [N, D], [N]. Among classes with equally many votes the one that has the
     nearest of the voters wins.
     """
-    train_embeddings, train_labels = _checked(train_embeddings, train_labels, least=1)
-    test_embeddings, test_labels = _checked(test_embeddings, test_labels, least=1)
+    train_embeddings, train_labels = checked(train_embeddings, train_labels, least=1)
+    test_embeddings, test_labels = checked(test_embeddings, test_labels, least=1)
     if train_embeddings.shape[1] != test_embeddings.shape[1]:
         raise ValueError(
             f"Training embeddings have dimension {train_embeddings.shape[1]}, "
@@ -190,7 +165,7 @@ def knn_accuracy(
     named, voter = np.unique(train_labels, return_inverse=True)
     k = min(k, len(train_labels))
     correct = np.zeros(len(test_labels), dtype=bool)
-    for rows, nearest, _ in _ranked(test_embeddings, train_embeddings, k, leave_one_out=False):
+    for rows, nearest, _ in ranked(test_embeddings, train_embeddings, k, leave_one_out=False):
         voters = voter[nearest]
         line = np.arange(len(voters))[:, None]
         votes = np.zeros((len(voters), len(named)), dtype=np.int64)
@@ -199,19 +174,6 @@ def knn_accuracy(
         winner = voters[line[:, 0], leads.argmax(1)]
         correct[rows] = named[winner] == test_labels[rows]
     return _mean(correct)
-
-
-def nearest_neighbours(embeddings: ArrayLike, k: int) -> tuple[Indices, NDArray[np.float32]]:
-    """The ``k`` nearest others of each of [N, D]: (indices int64 [N, k], distances [N, k])."""
-    embeddings, _ = _checked(embeddings, np.zeros(len(np.asarray(embeddings)), dtype=np.int64))
-    k = min(k, len(embeddings) - 1)
-    indices = np.empty((len(embeddings), k), dtype=np.int64)
-    for rows, nearest, _ in _ranked(embeddings, embeddings, k, leave_one_out=True):
-        indices[rows] = nearest
-    apart = np.stack(
-        [np.linalg.norm(embeddings - embeddings[indices[:, i]], axis=1) for i in range(k)], axis=1
-    )
-    return indices, apart.astype(np.float32)
 
 
 def bootstrap_interval(
@@ -227,42 +189,6 @@ def bootstrap_interval(
     draws = np.random.default_rng(seed).binomial(correct.size, correct.mean(), resamples)
     low, high = np.quantile(draws / correct.size, [(1 - level) / 2, (1 + level) / 2])
     return (float(low), float(high))
-
-
-def _ranked(
-    queries: Floats, references: Floats, k: int, *, leave_one_out: bool
-) -> Iterator[tuple[slice, Indices, NDArray[np.uint64]]]:
-    """Block by block: (rows, indices [B, k] of the nearest, nearest first, keys [B, M] of all).
-
-    A key is one sortable integer a pair: the float32 squared distance in the upper half (bits of
-    non-negative floats sort as the floats do), the reference's index in the lower half. So equal
-    distances are in order of index however many of them the k-th place cuts through.
-    """
-    centre = references.mean(axis=0)
-    queries, references = queries - centre, references - centre
-    reference_norms = np.einsum("md,md->m", references, references)
-    numbers = np.arange(len(references), dtype=np.uint64)
-    height = max(1, BLOCK_BYTES // (8 * len(references)))
-    for start in range(0, len(queries), height):
-        rows = slice(start, min(start + height, len(queries)))
-        block = queries[rows]
-        norms = np.einsum("bd,bd->b", block, block)[:, None]
-        squared = block @ references.T
-        squared *= -2.0
-        squared += norms
-        squared += reference_norms
-        squared[squared < NOISE * (norms + reference_norms)] = 0.0
-        if leave_one_out:
-            line = np.arange(len(block))
-            squared[line, start + line] = np.inf
-        keys = squared.astype(np.float32).view(np.uint32).astype(np.uint64)
-        keys <<= np.uint64(32)
-        keys |= numbers
-        if k == 1:
-            nearest = keys.min(axis=1, keepdims=True)
-        else:
-            nearest = np.sort(np.partition(keys, k - 1, axis=1)[:, :k], axis=1)
-        yield rows, (nearest & np.uint64(0xFFFFFFFF)).astype(np.int64), keys
 
 
 def _first_right(
@@ -284,7 +210,7 @@ def _nearest_is_right(
     embeddings: Floats, labels: Indices
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     correct = np.zeros(len(labels), dtype=bool)
-    for rows, nearest, _ in _ranked(embeddings, embeddings, 1, leave_one_out=True):
+    for rows, nearest, _ in ranked(embeddings, embeddings, 1, leave_one_out=True):
         correct[rows] = labels[nearest[:, 0]] == labels[rows]
     return correct, _relevant(labels) > 0
 
@@ -307,20 +233,6 @@ def _per_class(
         )
         for label in np.unique(labels).tolist()
     }
-
-
-def _checked(embeddings: ArrayLike, labels: ArrayLike, least: int = 2) -> tuple[Floats, Indices]:
-    rows = np.asarray(embeddings, dtype=np.float64)
-    marks = np.asarray(labels)
-    if rows.ndim != 2 or marks.ndim != 1 or len(rows) != len(marks):
-        raise ValueError(
-            f"Expected embeddings [N, D] and labels [N], got {rows.shape} and {marks.shape}."
-        )
-    if len(rows) < least:
-        raise ValueError(f"Expected at least {least} embeddings, got {len(rows)}.")
-    if not np.isfinite(rows).all():
-        raise ValueError("The embeddings hold infinities or nan.")
-    return rows, marks.astype(np.int64)
 
 
 def _mean(values: NDArray[Any]) -> float:
