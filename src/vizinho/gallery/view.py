@@ -1,0 +1,205 @@
+"""The reading half of a gallery: open, search, look at."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vizinho.blobs import LocalBlobs
+from vizinho.bundle import BundleInfo, read_bundle
+from vizinho.embedder import Embedder
+from vizinho.engines import Hit, Row
+from vizinho.engines.embedded import EmbeddedEngine
+from vizinho.errors import KeyNotFound
+from vizinho.gallery import layout
+from vizinho.gallery.files import FileRecords
+from vizinho.gallery.intake import blob_key
+from vizinho.gallery.opening import open_parts
+from vizinho.gallery.records import Match
+from vizinho.images import Crop, Source, crop_image, load_image, media_type
+
+
+class GalleryView:
+    """Everything a gallery does without writing; what others commit is seen at once."""
+
+    def __init__(self, path: Path, about: layout.About, engine: EmbeddedEngine) -> None:
+        self.path = path
+        self._about = about
+        self._engine = engine
+        self._blobs = LocalBlobs(path / layout.IMAGES)
+        self._model = path / layout.MODEL
+        self._loading = threading.Lock()
+        self._embedder: Embedder | None = None
+        self._records: FileRecords | None = None
+
+    @classmethod
+    def open(cls, path: str | Path, *, model: str | Path | None = None) -> Self:
+        """Open the gallery in folder ``path``.
+
+        ``model``, if given, must be the one that made the gallery's vectors. Raises
+        GalleryNotFound, GalleryDamaged, FingerprintMismatch, BundleError.
+        """
+        return cls(Path(path), *open_parts(Path(path), model))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self._engine.close()
+        if self._records is not None:
+            self._records.close()
+            self._records = None
+
+    @property
+    def embedder(self) -> Embedder:
+        """The gallery's model, loaded on first use. Raises BundleError."""
+        with self._loading:
+            if self._embedder is None:
+                self._embedder = Embedder.open(self._model)
+            return self._embedder
+
+    @property
+    def model_info(self) -> BundleInfo:
+        """What the gallery's model says of itself; does not load it."""
+        return read_bundle(self._model)
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder that the gallery mirrors, if `sync_folder` was ever called."""
+        if self._records is None and not (self.path / layout.FOLDER).is_file():
+            return None
+        records = self._file_records()
+        absolute, relative = records.recall("folder"), records.recall("beside")
+        if absolute is None:
+            return None
+        # Gallery and folder may have been moved together.
+        moved = (self.path.resolve() / relative) if relative else None
+        if moved is not None and moved.is_dir() and not Path(absolute).is_dir():
+            return moved.resolve()
+        return Path(absolute)
+
+    @property
+    def count(self) -> int:
+        """How many pictures there are."""
+        return self._engine.count()
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Name, model and its fingerprint, dimension and metrics, engine, runtime, precision, count
+        and mirrored folder, as JSON values."""
+        folder = self.folder
+        return {
+            "name": self.path.resolve().name.removesuffix(".vizinho"),
+            "model": self._about.model,
+            "fingerprint": self._about.fingerprint,
+            "dimension": self._about.dimension,
+            "engine": self._about.engine,
+            "runtime": self._about.runtime,
+            "precision": self._about.precision,
+            "count": self.count,
+            "metrics": self.model_info.metrics,
+            "folder": None if folder is None else str(folder),
+        }
+
+    def search(
+        self,
+        source: Source,
+        *,
+        k: int = 10,
+        offset: int = 0,
+        filter: Mapping[str, Any] | None = None,
+        crop: Crop | None = None,
+    ) -> list[Match]:
+        """The ``k`` pictures nearest to ``source`` (bytes, a path or a PIL image), closest first.
+
+        ``offset`` skips the nearest ones; ``filter`` asks for a label or metadata values, all
+        equal; ``crop`` looks at a part of the picture only. Exact; equal distances by key. Raises
+        ImageError, and GalleryError for k < 1.
+        """
+        if crop is not None:
+            source = crop_image(load_image(source), crop)
+        return self.search_vectors(self.embedder.embed([source]), k, offset=offset, filter=filter)[
+            0
+        ]
+
+    def search_many(
+        self, sources: Sequence[Source], k: int = 10, *, filter: Mapping[str, Any] | None = None
+    ) -> list[list[Match]]:
+        """`search` for several pictures at once."""
+        return self.search_vectors(self.embedder.embed(sources), k, filter=filter)
+
+    def search_key(
+        self,
+        key: str,
+        k: int = 10,
+        *,
+        offset: int = 0,
+        filter: Mapping[str, Any] | None = None,
+    ) -> list[Match]:
+        """The pictures nearest to one of the gallery, itself included. Raises KeyNotFound."""
+        return self.search_vectors(self._engine.vectors([key]), k, offset=offset, filter=filter)[0]
+
+    def search_vectors(
+        self,
+        vectors: NDArray[np.float32],
+        k: int = 10,
+        *,
+        offset: int = 0,
+        filter: Mapping[str, Any] | None = None,
+    ) -> list[list[Match]]:
+        """`search` for embeddings [Q, D] made by the gallery's own model."""
+        found = self._engine.search(vectors, k, offset=offset, filter=filter)
+        return [[_match(hit) for hit in hits] for hits in found]
+
+    def items(self, offset: int = 0, limit: int = 100, label: str | None = None) -> list[Row]:
+        """Rows in the order of their keys; of one label if given."""
+        return self._engine.scan(offset, limit, label)
+
+    def get(self, key: str) -> Row:
+        """The row of a picture. Raises KeyNotFound."""
+        rows = self._engine.get([key])
+        if not rows:
+            raise KeyNotFound(f"The gallery has no picture {key!r}.")
+        return rows[0]
+
+    def vectors(self, keys: Sequence[str]) -> NDArray[np.float32]:
+        """The embeddings of pictures, float32 [N, D]. Raises KeyNotFound."""
+        return self._engine.vectors(keys)
+
+    def image_bytes(self, key: str) -> tuple[bytes, str]:
+        """A picture's encoded bytes and media type: the stored copy, or the file in the mirrored
+        folder. Raises KeyNotFound, also when the file is gone or the bytes were not kept."""
+        row = self.get(key)
+        stored = blob_key(row.hash)
+        if self._blobs.has(stored):
+            data = self._blobs.read(stored)
+        elif (folder := self.folder) is not None:
+            data = LocalBlobs(folder).read(key)
+        else:
+            raise KeyNotFound(f"The bytes of {key!r} were not kept in the gallery.")
+        return data, media_type(data)
+
+    def _file_records(self) -> FileRecords:
+        with self._loading:
+            if self._records is None:
+                self._records = FileRecords(self.path / layout.FOLDER)
+            return self._records
+
+
+def _match(hit: Hit) -> Match:
+    return Match(hit.key, hit.row.url, hit.distance, None, hit.row.label, dict(hit.row.metadata))
