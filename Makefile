@@ -12,12 +12,12 @@ PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do 
 # Paths stay relative, so that a checkout whose own path has a space in it works too.
 VENV := .venv
 BIN  := $(VENV)/bin
-PIP  := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+PIP  := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 export PIP_ROOT_USER_ACTION := ignore
 
 # A data folder beside the checkout comes first, then the caller's, then Vizinho's own cache.
 ifneq ($(wildcard ../shared/datasets),)
-export VIZINHO_DATA := $(CURDIR)/../shared/datasets
+export VIZINHO_DATA := $(shell cd ../shared/datasets && pwd)
 endif
 
 .DELETE_ON_ERROR:

@@ -6,8 +6,10 @@ Every import statement counts, also one inside a function or under ``TYPE_CHECKI
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,14 @@ ROWS: tuple[tuple[frozenset[str], ...], ...] = (
 )
 # Reached by every command, so torch and boto3 must not come with them.
 LIGHT = ("torch", "boto3")
+# Import name to distribution where they differ; starlette and pydantic are FastAPI's own ground.
+DISTRIBUTIONS = {
+    "PIL": "pillow",
+    "faiss": "faiss-cpu",
+    "prometheus_client": "prometheus-client",
+    "pydantic": "fastapi",
+    "starlette": "fastapi",
+}
 MODULES = sorted(SOURCE.rglob("*.py"))
 
 
@@ -125,6 +135,18 @@ def test_imports_point_down(path: Path) -> None:
 )
 def test_a_wrong_import_is_seen(room: str, statement: str) -> None:
     assert forbidden(room, imports(ast.parse(statement), "vizinho"))
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for path in MODULES:
+        name = module_name(path)
+        imported = {m.split(".")[0] for m in imports(ast.parse(path.read_text()), name)}
+        foreign = imported - sys.stdlib_module_names - {"vizinho"}
+        allowed = project["dependencies"] + (extras["train"] if room_of(name) == "train" else [])
+        declared = {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in allowed}
+        assert {DISTRIBUTIONS.get(m, m) for m in foreign} <= declared, name
 
 
 def test_only_settings_reads_the_environment() -> None:
