@@ -1,0 +1,71 @@
+"""A training as a curve: loss and Top-1 on held-out images, epoch by epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Protocol
+
+LOSS_COLOUR = "#b45309"
+TOP_1_COLOUR = "#1d4ed8"
+
+
+class Epoch(Protocol):
+    """What the curve needs of an epoch's record."""
+
+    @property
+    def epoch(self) -> int:
+        """1 for the first."""
+
+    @property
+    def loss(self) -> float:
+        """Mean over the epoch."""
+
+    @property
+    def precision_at_1(self) -> float | None:
+        """0..1 on held-out images; None where it was not measured."""
+
+
+def plot_curve(records: Sequence[Epoch], path: Path) -> None:
+    """Draw the records as a PNG at ``path``; its folder must exist. Raises ``OSError``.
+
+    The panel of Top-1 is left out when no epoch has one.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    measured = [
+        (record.epoch, record.precision_at_1)
+        for record in records
+        if record.precision_at_1 is not None
+    ]
+    panels = 2 if measured else 1
+    figure = Figure(figsize=(7, 2.6 * panels + 0.6), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots(panels, 1, sharex=True, squeeze=False)[:, 0]
+    epochs = [record.epoch for record in records]
+    # One epoch is a point; a line through it would show nothing.
+    axes[0].plot(
+        epochs, [record.loss for record in records], color=LOSS_COLOUR, marker="o", markersize=3
+    )
+    axes[0].set_ylabel("loss")
+    if measured:
+        where, values = zip(*measured, strict=True)
+        axes[1].plot(where, values, color=TOP_1_COLOUR, marker="o", markersize=3)
+        axes[1].set_ylabel("Top-1, held out")
+        axes[1].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        axes[1].annotate(
+            f"{values[-1]:.2%}",
+            (where[-1], values[-1]),
+            xytext=(0, -14),
+            textcoords="offset points",
+            ha="right",
+            color=TOP_1_COLOUR,
+        )
+    for axis in axes:
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[-1].set_xlabel("epoch")
+    axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.savefig(path, format="png")
