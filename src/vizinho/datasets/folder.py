@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from pathlib import Path
 
@@ -67,10 +68,11 @@ def load_folder(root: Path, name: str, *, split: str | None = None) -> LabelledI
 
 def find_parquet(root: Path, split: str | None) -> list[Path]:
     """Parquet files of a Hugging Face data set in ``root``; of ``split`` where one is given."""
-    pattern = f"{split}-*.parquet" if split else "*.parquet"
+    name = glob.escape(split) if split else "*"
     for folder in (root, root / "data", root / "plain_text"):
-        if found := sorted(folder.glob(pattern)):
-            splits = {path.name.partition("-")[0] for path in found}
+        found = sorted({*folder.glob(f"{name}-*.parquet"), *folder.glob(f"{name}.parquet")})
+        if found:
+            splits = {path.stem.partition("-")[0] for path in found}
             if split is None and len(splits) > 1 and splits & _SPLITS:
                 raise DatasetError(
                     f"{folder} holds the splits {', '.join(sorted(splits))}.",
@@ -83,7 +85,12 @@ def find_parquet(root: Path, split: str | None) -> list[Path]:
 def _pictures(folder: Path, root: Path) -> tuple[list[Path], list[Skipped]]:
     found: list[Path] = []
     skipped: list[Skipped] = []
-    for parent, folders, files in os.walk(folder):
+
+    def unreadable(error: OSError) -> None:
+        name = Path(error.filename).relative_to(root).as_posix()
+        skipped.append(Skipped(f"{name}/", f"The folder can't be read: {error.strerror}."))
+
+    for parent, folders, files in os.walk(folder, onerror=unreadable):
         folders[:] = sorted(name for name in folders if _visible(name))
         for file in sorted(filter(_visible, files)):
             path = Path(parent, file)

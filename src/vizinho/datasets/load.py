@@ -24,16 +24,19 @@ def load_dataset(spec: str, *, data_dir: Path | None = None) -> LabelledImages:
     each optionally with ":split". ``data_dir`` is where the CIFAR sets lie (the edges pass the one
     of the settings), by default the current folder.
 
+    A folder that is itself called "cifar10" is meant by "./cifar10".
+
     Raises `DatasetError`, which says what was looked for and where.
     """
     path, split = _split_spec(spec)
-    if path.lower() in KNOWN and not Path(path).is_dir():
+    if path.lower() in KNOWN:
         return load_cifar(path.lower(), split, data_dir or Path())
-    if path.lower() in KNOWN and data_dir is not None:
-        return load_cifar(path.lower(), split, data_dir)
     place = Path(path).expanduser()
     if place.is_dir():
-        return load_folder(place, spec, split=split)
+        try:
+            return load_folder(place, spec, split=split)
+        except OSError as error:
+            raise DatasetError(f"{place} can't be read: {error.strerror or error}.") from error
     if not place.is_file():
         raise DatasetError(f"There is no data set {spec!r}: {place} does not exist.", _FORMS)
     suffix = place.suffix.lower()

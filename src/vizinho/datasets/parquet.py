@@ -96,7 +96,13 @@ def load_parquet(
     import pyarrow.parquet as pq
 
     try:
-        columns = _find_columns(pq.read_schema(paths[0]), paths[0])
+        schema = pq.read_schema(paths[0])
+        columns = _find_columns(schema, paths[0])
+        if split and "split" not in schema.names:
+            raise DatasetError(
+                f"{paths[0]} has no column 'split', so it has no split {split!r}.",
+                f"Its columns are {', '.join(schema.names)}.",
+            )
         wanted = [columns.label, *(["split"] if split else [])]
         if columns.image_is_struct:
             wanted.append(f"{columns.image}.path")
@@ -105,7 +111,7 @@ def load_parquet(
             pq.ParquetFile(path).read(columns=wanted, use_threads=False) for path in paths
         )
         store = ParquetStore(paths, columns.image)
-    except (OSError, pa.ArrowException, KeyError) as error:
+    except (OSError, pa.ArrowException) as error:
         raise DatasetError(f"{paths[0]} is not a readable parquet file: {error}.") from error
     rows = np.arange(table.num_rows)
     if split:
@@ -114,7 +120,9 @@ def load_parquet(
     names = _names(table, columns if use_paths else None, prefix or paths[0].stem)
     labelled = [row for row in rows if _has_label(values[row], columns.label_names)]
     unlabelled = [row for row in rows if not _has_label(values[row], columns.label_names)]
-    skipped = [Skipped(names[row], "It has no label.") for row in unlabelled]
+    skipped = [
+        Skipped(names[row], "It has no label, or one outside the classes.") for row in unlabelled
+    ]
     if not labelled:
         raise DatasetError(
             f"No labelled pictures in {name}: {len(rows)} rows, none with a value in column "

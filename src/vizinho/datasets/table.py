@@ -65,8 +65,9 @@ def _csv_fault(key: str, label: str, path: Path, seen: dict[str, Path]) -> str:
         return "It has no label."
     if key in seen:
         return "It is listed twice; the first row counts."
-    if not path.is_file():
-        return f"There is no file {path}."
-    if path.stat().st_size == 0:
-        return "The file is empty (0 bytes)."
-    return ""
+    try:
+        if not path.is_file():
+            return f"There is no file {path}."
+        return "" if path.stat().st_size else "The file is empty (0 bytes)."
+    except OSError as error:
+        return f"It can't be opened: {error.strerror}."
