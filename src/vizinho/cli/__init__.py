@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Annotated
 
 import typer
@@ -59,8 +58,6 @@ def build_app() -> typer.Typer:
     )
     app.callback()(_root)
     for verb in VERBS:
-        if find_spec(f"vizinho.cli.{verb}") is None:
-            continue
         app.command(verb)(import_module(f"vizinho.cli.{verb}").command)
     return app
 
