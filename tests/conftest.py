@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from toys import TOY_DIMENSION, make_toy_bundle, write_pictures
 
+from toys import TOY_DIMENSION, make_toy_bundle, write_pictures
 from vizinho.engines import Engine
 from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.gallery import Gallery

@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from toys import TOY_SPEC, make_toy_bundle
 
+from toys import TOY_SPEC, make_toy_bundle
 from vizinho import bundle
 from vizinho.bundle import read_bundle, read_model, resolve_bundle, update_metrics, write_bundle
 from vizinho.errors import BundleError
@@ -100,7 +100,7 @@ def test_missing_parts_are_named(tmp_path: Path) -> None:
         read_bundle(tmp_path / "nowhere")
     write(tmp_path / "m")
     (tmp_path / "m" / "model.onnx").unlink()
-    with pytest.raises(BundleError, match="has no model.onnx"):
+    with pytest.raises(BundleError, match=r"has no model\.onnx"):
         read_bundle(tmp_path / "m")
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from toys import TOY_DIMENSION, TOY_SPEC, encode, make_toy_bundle, noise, plain
 
+from toys import TOY_DIMENSION, TOY_SPEC, encode, make_toy_bundle, noise, plain
 from vizinho.bundle import resolve_bundle, write_bundle
 from vizinho.embedder import Embedder
 from vizinho.errors import BundleError, NotAnImage
