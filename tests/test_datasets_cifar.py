@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import pickle
@@ -32,12 +31,8 @@ def batch(number: int) -> tuple[np.ndarray, list[int]]:
 def picture(row: np.ndarray) -> np.ndarray:
     """The picture of one row, pixel by pixel, as the format's page words it."""
     red, green, blue = row[:1024], row[1024:2048], row[2048:]
-    return np.array(
-        [
-            [(red[32 * y + x], green[32 * y + x], blue[32 * y + x]) for x in range(32)]
-            for y in range(32)
-        ]
-    )
+    at = [[32 * y + x for x in range(32)] for y in range(32)]
+    return np.array([[(red[i], green[i], blue[i]) for i in line] for line in at])
 
 
 def python2(value: Any) -> bytes:
@@ -181,7 +176,7 @@ class Evil:
         Evil(os.system, "touch owned"),
         Evil(eval, "open('owned', 'w')"),
         Evil(np.load, "owned"),
-        Evil(getattr, np, "load"),
+        Evil(getattr, "text", "upper"),
     ],
 )
 def test_a_hostile_pickle_runs_nothing(
@@ -252,7 +247,6 @@ def test_the_real_test_split() -> None:
     assert len(kept) == 1000
     # The published means of CIFAR-10, within what a tenth of the set allows.
     np.testing.assert_allclose(pixels.mean(axis=(0, 1, 2)) / 255, [0.494, 0.485, 0.450], atol=0.02)
-    assert hashlib.sha256(data.read(0)).digest() == hashlib.sha256(data.read(0)).digest()
 
 
 @pytest.mark.data

@@ -81,9 +81,8 @@ def test_classes_come_from_the_values_where_no_features_are(
 @pytest.mark.parametrize("metadata", [b"not json", b"[]", b'{"info": 3}', b'{"info": {}}'])
 def test_odd_features_are_ignored(metadata: bytes, tmp_path: Path) -> None:
     table = pa.table({"image": cells(2), "label": [3, 5]})
-    pq.write_table(
-        table.replace_schema_metadata({b"huggingface": metadata}), tmp_path / "x.parquet"
-    )
+    table = table.replace_schema_metadata({b"huggingface": metadata})
+    pq.write_table(table, tmp_path / "x.parquet")
     assert load_dataset(str(tmp_path / "x.parquet")).classes == ["3", "5"]
 
 

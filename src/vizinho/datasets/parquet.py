@@ -120,9 +120,8 @@ def load_parquet(
     names = _names(table, columns if use_paths else None, prefix or paths[0].stem)
     labelled = [row for row in rows if _has_label(values[row], columns.label_names)]
     unlabelled = [row for row in rows if not _has_label(values[row], columns.label_names)]
-    skipped = [
-        Skipped(names[row], "It has no label, or one outside the classes.") for row in unlabelled
-    ]
+    reason = "It has no label, or one outside the classes."
+    skipped = [Skipped(names[row], reason) for row in unlabelled]
     if not labelled:
         raise DatasetError(
             f"No labelled pictures in {name}: {len(rows)} rows, none with a value in column "
