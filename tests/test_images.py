@@ -1,24 +1,30 @@
-"""The decoder on odd files, each made here for real."""
+"""The decoder: formats, turns, depths, transparency, drafts; and the small tools beside it."""
 
 from __future__ import annotations
 
-import os
-import resource
 import struct
-import time
-import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from vizinho.errors import ImageError, ImageTooLarge, NotAnImage, SettingsError, UnreadableImage
+from toy_pictures import (
+    BLUE,
+    GREEN,
+    LOSSLESS,
+    RED,
+    WHITE,
+    array,
+    encode,
+    png_chunk,
+    quarters,
+    scene,
+)
+from vizinho.errors import NotAnImage, SettingsError
 from vizinho.images import (
-    MAX_PIXELS,
     Crop,
     content_hash,
     crop_image,
@@ -29,38 +35,6 @@ from vizinho.images import (
     thumbnail,
 )
 from vizinho.preprocess import PreprocessSpec, to_pixels
-
-Array = npt.NDArray[Any]
-
-RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
-LOSSLESS = ("PNG", "BMP", "WEBP")
-
-
-def encode(image: Image.Image, form: str, **options: Any) -> bytes:
-    buffer = BytesIO()
-    image.save(buffer, form, **options)
-    return buffer.getvalue()
-
-
-def array(data: bytes, **options: Any) -> Array:
-    image = load_image(data, **options)
-    assert image.mode == "RGB"
-    return np.asarray(image)
-
-
-def scene(width: int = 64, height: int = 48, seed: int = 0) -> Image.Image:
-    """Smooth colours, as photographs have: what JPEG keeps well."""
-    rng = np.random.default_rng(seed)
-    small = rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)
-    return Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
-
-
-def quarters() -> Image.Image:
-    """Four colours, 24 high and 32 wide, so that every turn shows."""
-    pixels = np.zeros((24, 32, 3), dtype=np.uint8)
-    pixels[:12, :16], pixels[:12, 16:] = RED, GREEN
-    pixels[12:, :16], pixels[12:, 16:] = BLUE, WHITE
-    return Image.fromarray(pixels)
 
 
 @pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "AVIF", "BMP"])
@@ -183,132 +157,6 @@ def test_of_an_animation_the_first_frame_counts(form: str) -> None:
     frames = [Image.new("RGB", (20, 10), colour) for colour in (RED, GREEN, BLUE)]
     data = encode(frames[0], form, save_all=True, append_images=frames[1:], duration=50)
     assert np.abs(array(data).astype(int) - RED).max() < 12
-
-
-@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"])
-@pytest.mark.parametrize("share", [0.02, 0.3, 0.7, 0.95])
-def test_a_file_cut_short_is_unreadable(form: str, share: float, tmp_path: Path) -> None:
-    pixels = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    data = encode(Image.fromarray(pixels), form)
-    path = tmp_path / f"cut.{form.lower()}"
-    path.write_bytes(data[: max(20, int(len(data) * share))])
-    with pytest.raises(UnreadableImage) as caught:
-        load_image(path)
-    assert str(path) in caught.value.message
-    assert caught.value.hint
-
-
-def test_a_bit_flip_in_a_png_is_noticed() -> None:
-    data = bytearray(encode(scene(), "PNG"))
-    data[len(data) // 2] ^= 0x10
-    with pytest.raises(UnreadableImage):
-        load_image(bytes(data))
-
-
-def test_zero_bytes(tmp_path: Path) -> None:
-    path = tmp_path / "nothing.jpg"
-    path.touch()
-    with pytest.raises(UnreadableImage, match=r"nothing\.jpg is empty"):
-        load_image(path)
-    with pytest.raises(UnreadableImage, match="The uploaded picture is empty"):
-        load_image(b"")
-
-
-@pytest.mark.parametrize(
-    ("content", "guess"),
-    [
-        (b"dear diary\n", "text"),
-        (b"BM is how this text begins, and it goes on", "text"),
-        (b"<!DOCTYPE html><html></html>", "web page"),
-        (b"\n<svg xmlns='http://www.w3.org/2000/svg'/>", "SVG"),
-        (b"%PDF-1.7\n", "PDF"),
-        (b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic", "HEIC"),
-        (bytes(range(64)), "no format we know"),
-    ],
-)
-def test_what_is_no_picture_is_named(content: bytes, guess: str, tmp_path: Path) -> None:
-    path = tmp_path / "cat.jpg"
-    path.write_bytes(content)
-    with pytest.raises(NotAnImage, match=guess) as caught:
-        load_image(path)
-    assert str(path) in str(caught.value)
-    assert "JPEG, PNG, WebP, GIF, AVIF and BMP" in str(caught.value)
-
-
-def png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def black_png(side: int) -> bytes:
-    """A valid RGB PNG of ``side`` squared black pixels, without ever holding them."""
-    rows = 10
-    compressor = zlib.compressobj(9, wbits=-15)
-    block = compressor.compress(bytes(rows * (1 + 3 * side))) + compressor.flush(zlib.Z_FULL_FLUSH)
-    total = side * (1 + 3 * side)
-    # Adler-32 of zeros: the low half stays 1, the high half counts the bytes.
-    adler = ((total % 65521) << 16) | 1
-    body = b"\x78\xda" + block * (side // rows) + b"\x03\x00" + struct.pack(">I", adler)
-    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", body) + png_chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + chunks
-
-
-def test_the_bomb_builder_builds_real_pngs() -> None:
-    assert not array(black_png(100)).any()
-
-
-def test_a_small_png_of_144_megapixels_is_refused_before_decoding(tmp_path: Path) -> None:
-    path = tmp_path / "bomb.png"
-    path.write_bytes(black_png(12_000))
-    assert path.stat().st_size < 600_000
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
-    with pytest.raises(ImageTooLarge, match=r"bomb\.png.*12000 x 12000.*144 megapixels"):
-        load_image(path)
-    assert time.perf_counter() - start < 0.5
-    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize("side", [8_000, 10_000, 20_000, 50_000])
-def test_sizes_beyond_pillows_own_limits_are_our_error(side: int) -> None:
-    head = black_png(10)
-    claim = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
-    data = head[:8] + png_chunk(b"IHDR", claim) + head[33:]
-    assert side * side > MAX_PIXELS
-    with pytest.raises(ImageTooLarge):
-        load_image(data)
-
-
-def test_a_gif_whose_frame_claims_too_much_is_refused() -> None:
-    data = bytearray(encode(Image.new("P", (8, 8)), "GIF"))
-    frame = data.index(b"\x2c", 13)
-    struct.pack_into("<HH", data, frame + 5, 60_000, 60_000)
-    with pytest.raises(ImageError):
-        load_image(bytes(data))
-
-
-@pytest.mark.parametrize("size", [(1, 1), (10_000, 1), (1, 10_000)])
-@pytest.mark.parametrize("form", ["PNG", "JPEG", "GIF", "BMP", "WEBP"])
-def test_odd_shapes(size: tuple[int, int], form: str) -> None:
-    image = load_image(encode(Image.new("RGB", size, RED), form), target=32)
-    assert image.size == size
-    pixels = to_pixels(image, PreprocessSpec())
-    assert pixels.shape == (32, 32, 3)
-    assert np.abs(pixels.astype(int) - RED).max() < 12
-
-
-def test_folder_missing_path_and_pipe(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableImage, match="is a folder"):
-        load_image(tmp_path)
-    with pytest.raises(UnreadableImage, match=r"gone\.png is not there"):
-        load_image(str(tmp_path / "gone.png"))
-    with pytest.raises(UnreadableImage, match=r"gone\.png is not there"):
-        read_bytes(tmp_path / "gone.png")
-    os.mkfifo(tmp_path / "pipe.png")
-    with pytest.raises(UnreadableImage, match="not a plain file"):
-        load_image(tmp_path / "pipe.png")
-    with pytest.raises(UnreadableImage):
-        load_image("nul\0byte.png")
 
 
 def test_errors_use_the_name_given() -> None:
