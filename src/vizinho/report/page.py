@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vizinho.evaluate import BundleEvaluation
+from vizinho.evaluate.bundles import NEIGHBOURS
 from vizinho.report.curve import plot_curve
 from vizinho.report.document import Block, Heading, Paragraph, Picture, Table, to_html, to_markdown
 from vizinho.report.sheet import choose_queries, contact_sheet
@@ -39,7 +40,7 @@ def metric_rows(evaluation: BundleEvaluation) -> list[tuple[str, str]]:
         *((f"Recall@{k}", percent(value)) for k, value in result.recall_at.items()),
     ]
     if evaluation.knn_accuracy is not None:
-        name = f"kNN (k = {evaluation.neighbours.shape[1]}) from {evaluation.against}"
+        name = f"kNN (k = {NEIGHBOURS}) from {evaluation.against}"
         rows.append((name, percent(evaluation.knn_accuracy)))
     return rows
 
@@ -55,7 +56,7 @@ def class_rows(evaluation: BundleEvaluation) -> list[tuple[str, str, str, str]]:
         answers[label] = 0
         other = int(answers.argmax())
         share = answers[other] / members.sum()
-        mistaken = f"{classes[other]} ({share:.1%})" if share > 0 else ""
+        mistaken = f"{classes[other]} ({percent(share)})" if share > 0 else ""
         score = evaluation.result.per_class[classes[label]]
         rows.append((classes[label], f"{members.sum():,}", percent(score), mistaken))
     return rows

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
     from PIL.ImageFont import ImageFont as BitmapFont
 
-TILE = 80
+TILE = 88
 FRAME = 4
 GAP = 8
 CAPTION = 15
