@@ -13,6 +13,7 @@ from vizinho.datasets import LabelledImages
 from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.errors import GalleryError
 from vizinho.gallery import layout
+from vizinho.gallery.files import require_folder
 from vizinho.gallery.folder import FolderSync
 from vizinho.gallery.intake import Intake, Wanted, drop_blobs
 from vizinho.gallery.jobs import dataset_jobs, image_job
@@ -85,6 +86,7 @@ class Gallery(GalleryView):
         gallery mirrors another folder that still exists.
         """
         root = Path(folder).resolve()
+        require_folder(root)
         with self._reporting() as report:
             before = self.folder
             if before is not None and before != root and before.is_dir():

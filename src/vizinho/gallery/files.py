@@ -39,15 +39,20 @@ class Seen:
     hash: str
 
 
+def require_folder(folder: Path) -> None:
+    """Raises GalleryError when ``folder`` is none."""
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise GalleryError(f"{folder} {what}.", "Name a folder of pictures.")
+
+
 def walk(folder: Path) -> tuple[dict[str, FileState], list[Skipped]]:
     """Picture files under ``folder`` by relative path, and what could not be looked at.
 
     Hidden files and folders and other galleries are passed over; links are followed to files
     inside the folder only, never to folders. Raises GalleryError when ``folder`` is none.
     """
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
-        raise GalleryError(f"{folder} {what}.", "Name a folder of pictures.")
+    require_folder(folder)
     root = folder.resolve()
     files: dict[str, FileState] = {}
     skipped: list[Skipped] = []
