@@ -112,6 +112,24 @@ def test_odd_shapes(size: tuple[int, int], form: str) -> None:
     assert np.abs(pixels.astype(int) - RED).max() < 12
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "GIF", "WEBP", "AVIF", "BMP"])
+def test_random_damage_gives_a_picture_or_our_error(form: str) -> None:
+    rng = np.random.default_rng(7)
+    whole = encode(scene(), form)
+    outcomes = set()
+    for _ in range(60):
+        data = bytearray(whole)
+        for _ in range(rng.integers(1, 5)):
+            data[rng.integers(len(data) if rng.random() < 0.5 else 120)] = rng.integers(256)
+        try:
+            outcomes.add(load_image(bytes(data), target=32).mode)
+        except ImageError as error:
+            outcomes.add(type(error).__name__)
+            assert error.message.startswith("The uploaded picture")
+    assert "UnreadableImage" in outcomes
+
+
 def test_folder_missing_path_and_pipe(tmp_path: Path) -> None:
     with pytest.raises(UnreadableImage, match="is a folder"):
         load_image(tmp_path)

@@ -220,9 +220,9 @@ def _to_rgb(image: Image.Image) -> Image.Image:
             high[grey == clear] = 255
         return Image.fromarray(high).convert("RGB")
     if image.has_transparency_data:
-        layer = image.convert("RGBA")
+        layer = image if image.mode == "RGBA" else image.convert("RGBA")
         white = Image.new("RGB", image.size, "white")
-        white.paste(layer.convert("RGB"), mask=layer.getchannel("A"))
+        white.paste(layer, mask=layer)
         return white
     # On an RGB picture this is a copy, which lets go of the file and its encoded bytes.
     return image.convert("RGB")
