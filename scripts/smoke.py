@@ -50,7 +50,9 @@ def main() -> None:
         assert matches[0]["key"].endswith("blue.png"), matches[0]
         assert round(matches[0]["distance"], 2) == 0, matches[0]
         health = json.loads(run("serve", "--get", "/health", cwd=here))
-        assert health, health
+        assert health["status"] == "ok", health
+        page = run("serve", "--get", "/", cwd=here)
+        assert "<!doctype html>" in page.lower(), page[:200]
     sys.stdout.write(f"vizinho {Path(vizinho.__file__).parent}: works\n")
 
 
