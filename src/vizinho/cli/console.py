@@ -120,7 +120,11 @@ def print_table(
         )
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
-    out().print(table)
+    console = out()
+    with console.capture() as drawn:
+        console.print(table)
+    # rich fills every line up to the table's width; programs that read the table would see that.
+    sys.stdout.writelines(f"{line.rstrip()}\n" for line in drawn.get().splitlines())
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
