@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 from PIL import Image
 
@@ -111,6 +112,8 @@ class Server:
             self.process.wait(10)
             self._reader.join(10)
             raise AssertionError("the server did not start:\n" + "".join(self.log))
+        # One for all: building a client takes longer than a search.
+        self.client = httpx.Client(base_url=self.url, timeout=60)
         self.host, port = self.url.removeprefix("http://").split(":")
         self.port = int(port)
 
@@ -123,6 +126,7 @@ class Server:
         if self.process.poll() is None:
             self.process.send_signal(sign)
         code = self.process.wait(timeout)
+        self.client.close()
         self._reader.join(5)
         if self.process.stdout is not None:
             self.process.stdout.close()

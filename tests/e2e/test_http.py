@@ -47,8 +47,8 @@ def raw_get(server: Server, path: bytes) -> bytes:
     return raw(server, b"GET " + path + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 
 
-def search(server: Server, data: bytes, timeout: float = 60) -> httpx.Response:
-    return httpx.post(f"{server.url}/v1/search", files={"image": ("a.png", data)}, timeout=timeout)
+def search(server: Server, data: bytes) -> httpx.Response:
+    return server.client.post("/v1/search", files={"image": ("a.png", data)})
 
 
 def test_the_thesis_contract_over_the_wire(server: Server) -> None:
@@ -99,7 +99,7 @@ def test_a_flood_is_answered_503_at_once(server: Server) -> None:
     assert statistics.median(by_status[503]) < statistics.median(by_status[200])
     # And it is over when it is over.
     assert search(server, picture(1)).status_code == 200
-    assert httpx.get(f"{server.url}/health").json()["searches"] == 0
+    assert server.client.get("/health").json()["searches"] == 0
 
 
 @pytest.mark.parametrize(
@@ -149,7 +149,7 @@ def test_a_stored_picture_swapped_for_a_link_is_not_followed(tmp_path: Path) -> 
         path.unlink()
         path.symlink_to(secret)
     with running(shown) as server:
-        response = httpx.get(f"{server.url}/images/{key_of(1)}")
+        response = server.client.get(f"/images/{key_of(1)}")
         assert response.status_code != 200
         assert picture(99) not in response.content
         assert set(response.json()) == {"error"}
@@ -194,7 +194,7 @@ def test_ends_in_order_with_the_answer_under_way(gallery: Path) -> None:
         slow = slow_picture()
         with futures.ThreadPoolExecutor(1) as pool:
             under_way = pool.submit(search, server, slow)
-            while httpx.get(f"{server.url}/health").json()["searches"] == 0:
+            while server.client.get("/health").json()["searches"] == 0:
                 time.sleep(0.005)
             os.kill(server.process.pid, signal.SIGTERM)
             assert under_way.result().status_code == 200
@@ -206,7 +206,7 @@ def test_ends_in_order_with_the_answer_under_way(gallery: Path) -> None:
 
 def test_ctrl_c_ends_without_a_word(gallery: Path) -> None:
     with running(gallery) as server:
-        assert httpx.get(f"{server.url}/health").status_code == 200
+        assert server.client.get("/health").status_code == 200
         assert server.stop(signal.SIGINT) == 0
         assert "Traceback" not in "".join(server.log)
 
@@ -214,8 +214,8 @@ def test_ctrl_c_ends_without_a_word(gallery: Path) -> None:
 def test_access_log_has_a_line_for_a_search_and_none_for_pictures(gallery: Path) -> None:
     with running(gallery) as server:
         search(server, picture(1))
-        httpx.get(f"{server.url}/images/{key_of(1)}")
-        httpx.get(f"{server.url}/health")
+        server.client.get(f"/images/{key_of(1)}")
+        server.client.get("/health")
         raw_get(server, b"/images/a%0d%0avizinho.access%20forged")
         server.stop()
     lines = [line for line in server.log if line.startswith("vizinho.access ")]

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fastapi import FastAPI
+from PIL import Image
 from starlette.middleware.cors import CORSMiddleware
 
 from vizinho.gallery import Gallery
@@ -45,7 +46,8 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
     gallery = Gallery.open(gallery_path, model=options.model)
     searches = WorkQueue("search", workers=options.workers, waiting=options.queue)
     files = WorkQueue("files", workers=FILES_WORKERS, waiting=FILES_WAITING)
-    # Loaded now and not by the first search, which would wait for it.
+    # Loads the network and the index now, so that the first visitor doesn't wait for them.
+    gallery.search(Image.new("RGB", (32, 32)), k=1)
     model = gallery.embedder.name
     service = Service(gallery, model, options, searches, files, Metrics(searches))
 

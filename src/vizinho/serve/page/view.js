@@ -1,8 +1,6 @@
-// What is on the screen. Tiles are made once and filled again and again, so that nothing moves
-// and the keyboard's focus stays where it was.
+// What is on the screen. The places are in the HTML, their tiles are made once and filled again
+// and again: nothing moves, and the keyboard's focus stays where it was.
 
-export const TEN = 10;
-export const SAMPLES = 12;
 const TINY = 96; // pictures this small are shown as the pixels they are
 const SHOWN = 320; // pixels asked for; larger pictures are shrunk by the server
 
@@ -17,8 +15,7 @@ export const parts = {
 
 const make = (tag, className) => Object.assign(document.createElement(tag), { className });
 
-function slot(kind) {
-  const item = make("li", "");
+function slot(item, kind) {
   const button = make("button", kind);
   const frame = make("span", "frame");
   const image = make("img", "");
@@ -27,7 +24,7 @@ function slot(kind) {
   image.addEventListener("load", () => pixelate(image));
   frame.append(image);
   button.append(frame);
-  item.append(button);
+  item.replaceChildren(button);
   return { item, button, image };
 }
 
@@ -41,9 +38,9 @@ function show(image, url, alt) {
   if (image.getAttribute("src") !== url) image.src = url;
 }
 
-const samples = Array.from({ length: SAMPLES }, () => slot("sample"));
-const tiles = Array.from({ length: TEN }, () => {
-  const tile = slot("tile");
+const samples = Array.from(by("strip").children, (item) => slot(item, "sample"));
+const tiles = Array.from(by("grid").children, (item) => {
+  const tile = slot(item, "tile");
   const facts = make("span", "facts");
   tile.label = make("span", "label");
   tile.distance = make("span", "distance");
@@ -52,12 +49,14 @@ const tiles = Array.from({ length: TEN }, () => {
   return tile;
 });
 
+export const TEN = tiles.length;
+export const SAMPLES = samples.length;
+
 export function build(pick) {
   const wire = ({ button }) =>
     button.addEventListener("click", () => pick(button.dataset.key, button.dataset.url));
   [...samples, ...tiles].forEach(wire);
-  by("strip").append(...samples.map((each) => each.item));
-  by("grid").append(...tiles.map((each) => each.item));
+  tiles.forEach(empty);
   by("query-image").addEventListener("load", ({ target }) => pixelate(target));
 }
 
@@ -119,17 +118,19 @@ export function results(found) {
     tile.item.hidden = found.length > 0 && !match;
     if (!match) return empty(tile);
     const distance = match.distance.toFixed(2);
-    const name = match.label ?? match.key;
+    const name = match.label ?? match.key.split("/").at(-1);
+    tile.item.removeAttribute("aria-hidden");
     fill(tile, match, name);
     tile.button.setAttribute("aria-label", `${at + 1}. ${name}, distance ${distance}`);
-    tile.label.textContent = match.label ?? "";
+    tile.label.textContent = name;
     tile.distance.textContent = distance;
     tile.button.title = match.key;
     tile.button.classList.toggle("same", distance === "0.00");
   });
 }
 
-function empty({ button, image, label, distance }) {
+function empty({ item, button, image, label, distance }) {
+  item.setAttribute("aria-hidden", "true");
   button.disabled = true;
   button.removeAttribute("title");
   button.removeAttribute("aria-label");
