@@ -76,10 +76,10 @@ def test_a_small_png_of_144_megapixels_is_refused_before_decoding(tmp_path: Path
     path = tmp_path / "bomb.png"
     path.write_bytes(black_png(12_000))
     assert path.stat().st_size < 600_000
-    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.perf_counter()
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(ImageTooLarge, match=r"bomb\.png.*12000 x 12000.*144 megapixels"):
         load_image(path)
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kB
 
 
@@ -117,7 +117,7 @@ def test_odd_shapes(size: tuple[int, int], form: str) -> None:
 def test_random_damage_gives_a_picture_or_our_error(form: str) -> None:
     rng = np.random.default_rng(7)
     whole = encode(scene(), form)
-    outcomes = set()
+    outcomes, named = set(), True
     for _ in range(60):
         data = bytearray(whole)
         for _ in range(rng.integers(1, 5)):
@@ -126,8 +126,9 @@ def test_random_damage_gives_a_picture_or_our_error(form: str) -> None:
             outcomes.add(load_image(bytes(data), target=32).mode)
         except ImageError as error:
             outcomes.add(type(error).__name__)
-            assert error.message.startswith("The uploaded picture")
+            named &= error.message.startswith("The uploaded picture")
     assert "UnreadableImage" in outcomes
+    assert named
 
 
 def test_folder_missing_path_and_pipe(tmp_path: Path) -> None:
