@@ -123,7 +123,8 @@ def load_cifar(which: str, split: str | None, data_dir: Path) -> LabelledImages:
                 pixels, labels, classes = reader(folder, files[split], known)
                 names = [f"{split}/{i:05d}.png" for i in range(len(labels))]
                 return LabelledImages(name, PixelStore(pixels), names, labels, classes)
-    hint = "Download it with: vizinho fetch cifar10" if which == "cifar10" else "Put one of them there."
+    fetch = "Download it with: vizinho fetch cifar10"
+    hint = fetch if which == "cifar10" else "Put one of them there."
     raise DatasetError(f"No {which} {split} pictures. Looked for {', '.join(looked)}.", hint)
 
 
