@@ -12,7 +12,8 @@ PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do 
 # Paths stay relative, so that a checkout whose own path has a space in it works too.
 VENV := .venv
 BIN  := $(VENV)/bin
-PIP  := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+# Python compiles a module when it is first imported; compiling all of them here costs seconds.
+PIP  := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input install --no-compile
 export PIP_ROOT_USER_ACTION := ignore
 
 # A data folder beside the checkout comes first, then the caller's, then Vizinho's own cache.
@@ -59,19 +60,19 @@ $(BIN)/python:
 # The stamps: pyproject.toml decides what is installed, so a stamp older than it is stale.
 $(VENV)/.run: pyproject.toml | $(BIN)/python
 	@echo "Installing what searching needs (once, about a minute) ..."
-	@$(PIP) install --editable .
+	@$(PIP) --editable .
 	@touch $@
 
 # The pin comes first: pip would else take the newest torch with its gigabytes of GPU libraries.
 $(VENV)/.test: $(VENV)/.run
 	@echo "Installing what the tests need, torch among it (once, a few minutes) ..."
-	@$(PIP) install --upgrade "pip>=25.1"
-	@$(PIP) install $(TORCH)
-	@$(PIP) install --editable ".[train]" --group test
+	@$(PIP) --upgrade "pip>=25.1"
+	@$(PIP) $(TORCH)
+	@$(PIP) --editable ".[train]" --group test
 	@touch $@
 
 # mypy follows imports into torch and numpy, so it wants them there.
 $(VENV)/.lint: $(VENV)/.test
 	@echo "Installing ruff and mypy (once) ..."
-	@$(PIP) install --group lint
+	@$(PIP) --group lint
 	@touch $@

@@ -39,7 +39,7 @@ def make(checkout: Path, *arguments: str, **env: str) -> str:
 
 def test_the_demo_installs_no_torch(checkout: Path) -> None:
     plan = make(checkout, "--dry-run", "demo")
-    assert "install --editable ." in plan
+    assert "--editable ." in plan
     assert "vizinho index cifar10:test" in plan
     assert "vizinho serve" in plan
     assert "torch" not in plan.replace("no torch", "")
@@ -47,7 +47,7 @@ def test_the_demo_installs_no_torch(checkout: Path) -> None:
 
 def test_the_tests_pin_torch_before_anything_asks_for_it(checkout: Path) -> None:
     plan = make(checkout, "--dry-run", "test")
-    assert 0 < plan.index("install torch==2.13.0") < plan.index("[train]") < plan.index("pytest")
+    assert 0 < plan.index(" torch==2.13.0") < plan.index("[train]") < plan.index("pytest")
 
 
 def test_what_is_installed_stays_until_the_project_changes(checkout: Path) -> None:
