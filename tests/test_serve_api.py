@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from serving import COUNT, LABELS, as_base64, key_of, make_gallery, picture
-from toys import encode, noise, plain
+from toys import encode, make_toy_bundle, noise, plain
+from vizinho import errors
+from vizinho.gallery import Gallery, NewImage
 from vizinho.images import content_hash
+from vizinho.preprocess import PreprocessSpec
 from vizinho.serve.app import create_app
 from vizinho.serve.options import ServeOptions
 
@@ -261,6 +266,33 @@ def test_unchanged_pictures_answer_304(client: TestClient) -> None:
     assert other.status_code == 200
 
 
+def test_large_pictures_are_shrunk_on_request(tmp_path: Path) -> None:
+    photo = encode(noise(1, (900, 600)), "JPEG")
+    with Gallery.create(tmp_path / "g.vizinho", model=make_toy_bundle(tmp_path)) as made:
+        made.add([NewImage(photo, key="photo.jpg"), NewImage(picture(1), key="small.png")])
+    with TestClient(create_app(tmp_path / "g.vizinho")) as client:
+        small = client.get("/images/photo.jpg", params={"size": 300})
+        assert Image.open(io.BytesIO(small.content)).size == (300, 200)
+        assert small.headers["content-type"] == "image/jpeg"
+        whole = client.get("/images/photo.jpg")
+        assert whole.content == photo
+        assert whole.headers["etag"] != small.headers["etag"]
+        asked = {"If-None-Match": small.headers["etag"]}
+        assert client.get("/images/photo.jpg?size=300", headers=asked).status_code == 304
+        assert client.get("/images/photo.jpg", headers=asked).status_code == 200
+        assert client.get("/images/small.png?size=300").content == picture(1)
+        problem(client.get("/images/photo.jpg?size=9999999"), 422, "bad_field")
+
+
+def test_an_empty_gallery_answers_nothing(tmp_path: Path) -> None:
+    Gallery.create(tmp_path / "g.vizinho", model=make_toy_bundle(tmp_path)).close()
+    with TestClient(create_app(tmp_path / "g.vizinho")) as client:
+        assert client.post("/", content=as_base64(picture(1))).json() == {"results": {}}
+        assert client.post("/v1/search", **upload(picture(1))).json()["results"] == []
+        assert client.get("/v1/images").json()["images"] == []
+        assert client.get("/v1/model").json()["images"] == 0
+
+
 # The server itself
 
 
@@ -319,6 +351,44 @@ def test_cors_is_off_until_an_origin_is_named(client: TestClient, gallery: Path)
         assert answer.headers["access-control-allow-origin"] == "https://friend.example"
         stranger = open_client.get("/v1/model", headers={"Origin": "https://other.example"})
         assert "access-control-allow-origin" not in stranger.headers
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (errors.NotAnImage, 415),
+        (errors.UnreadableImage, 400),
+        (errors.ImageTooLarge, 413),
+        (errors.KeyNotFound, 404),
+        (errors.FingerprintMismatch, 409),
+        (errors.GalleryBusy, 503),
+        (errors.GalleryDamaged, 500),
+        (ZeroDivisionError, 500),
+    ],
+)
+def test_every_error_has_the_one_shape(gallery: Path, error: type[Exception], status: int) -> None:
+    app = create_app(gallery)
+
+    @app.get("/broken")
+    async def broken() -> None:
+        raise error("what is wrong")
+
+    with TestClient(app, raise_server_exceptions=False) as client:
+        response = client.get("/broken")
+    told = problem(response, status, response.json()["error"]["code"])
+    assert ("what is wrong" in told["message"]) == (error is not ZeroDivisionError)
+    assert ("retry-after" in response.headers) == (status == 503)
+
+
+def test_another_model_is_a_conflict(client: TestClient, gallery: Path, tmp_path: Path) -> None:
+    fingerprint = client.get("/v1/model").json()["fingerprint"]
+    body = {"key": key_of(1), "fingerprint": fingerprint}
+    assert client.post("/v1/search", json=body).status_code == 200
+    body["fingerprint"] = "0" * 64
+    problem(client.post("/v1/search", json=body), 409, "fingerprint_mismatch")
+    other = make_toy_bundle(tmp_path, "other", spec=PreprocessSpec(size=32))
+    with pytest.raises(errors.FingerprintMismatch):
+        create_app(gallery, ServeOptions(model=other))
 
 
 # Writing

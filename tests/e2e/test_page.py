@@ -39,6 +39,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
+        # Patient: the machine that runs this may be busy with a training.
+        expect.set_options(timeout=30_000)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
@@ -73,7 +75,7 @@ class Visit:
 
 def open_page(browser: Browser, url: str, **context: Any) -> Visit:
     page = browser.new_page(**({"viewport": {"width": 1280, "height": 900}} | context))
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(60_000)
     visit = Visit(page, url)
     page.on(
         "console",
@@ -405,10 +407,14 @@ def test_documentation_works_without_a_cdn(browser: Browser, server: Server) -> 
 def test_real_pictures(browser: Browser, tmp_path: Path) -> None:
     from toys import make_toy_bundle
     from vizinho.datasets import load_dataset
+    from vizinho.errors import VizinhoError
     from vizinho.gallery import Gallery
 
     folder = Path(os.environ.get("VIZINHO_DATA", "../shared/datasets"))
-    dataset = load_dataset("cifar10:test", data_dir=folder).subset(range(0, 400))
+    try:
+        dataset = load_dataset("cifar10:test", data_dir=folder).subset(range(0, 400))
+    except VizinhoError as error:
+        pytest.skip(str(error))
     path = tmp_path / "cifar.vizinho"
     with Gallery.create(path, model=make_toy_bundle(tmp_path)) as gallery:
         gallery.add_dataset(dataset)

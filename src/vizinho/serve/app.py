@@ -48,8 +48,10 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
     files = WorkQueue("files", workers=FILES_WORKERS, waiting=FILES_WAITING)
     # Loads the network and the index now, so that the first visitor doesn't wait for them.
     gallery.search(Image.new("RGB", (32, 32)), k=1)
-    model = gallery.embedder.name
-    service = Service(gallery, model, options, searches, files, Metrics(searches))
+    model = gallery.embedder
+    service = Service(
+        gallery, model.name, model.fingerprint, options, searches, files, Metrics(searches)
+    )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:

@@ -42,6 +42,9 @@ class SearchFields(BaseModel):
         None, description='Only pictures with these values, such as `{"label": "cat"}`.'
     )
     crop: CropBox | None = Field(None, description="Search with this part of the picture.")
+    fingerprint: str | None = Field(
+        None, description="The model you count on; answered 409 when the gallery has another."
+    )
 
 
 class SearchBody(SearchFields):

@@ -26,6 +26,7 @@ class Service:
 
     gallery: Gallery
     model: str
+    fingerprint: str
     options: ServeOptions
     searches: WorkQueue
     files: WorkQueue

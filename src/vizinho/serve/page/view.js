@@ -60,7 +60,8 @@ export function build(pick) {
   by("query-image").addEventListener("load", ({ target }) => pixelate(target));
 }
 
-const small = (url) => `${url}?size=${SHOWN}`;
+// Relative, so that the page also works under a path of a proxy.
+const small = (url) => (url.startsWith("/") ? `${url.slice(1)}?size=${SHOWN}` : url);
 
 function fill({ button, image }, picture, alt) {
   button.disabled = false;

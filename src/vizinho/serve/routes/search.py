@@ -8,6 +8,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from vizinho.errors import FingerprintMismatch
 from vizinho.gallery import Match
 from vizinho.images import Crop
 from vizinho.serve.body import (
@@ -33,6 +34,7 @@ _FORM: dict[str, Any] = {
         "offset": {"type": "integer", "default": 0, "minimum": 0},
         "filter": {"type": "string", "description": 'As JSON, such as {"label": "cat"}.'},
         "crop": {"type": "string", "description": 'As JSON, such as {"top": 0.2, "bottom": 0.8}.'},
+        "fingerprint": {"type": "string", "description": "The model you count on, or 409."},
     },
 }
 
@@ -73,6 +75,12 @@ async def search(request: Request) -> SearchAnswer:
 
 
 async def _answer(service: Service, fields: SearchFields, data: bytes | None) -> SearchAnswer:
+    if fields.fingerprint not in (None, service.fingerprint):
+        raise FingerprintMismatch(
+            f"This gallery was made with another model ({service.fingerprint[:12]}) than the one "
+            "asked for.",
+            "GET /v1/model tells which; distances of different models can't be compared.",
+        )
     start = time.perf_counter()
     matches = await service.searches.run(_search, service, fields, data)
     seconds = time.perf_counter() - start
