@@ -37,6 +37,9 @@ def command(
     mirrored: Annotated[
         bool | None, typer.Option(help="Embed each picture and its mirror image.")
     ] = None,
+    descriptor: Annotated[
+        str | None, typer.Option(help="The layer that is the embedding: head or features.")
+    ] = None,
     loss: Annotated[str | None, typer.Option(help="triplet or softmax.")] = None,
     margin: Annotated[float | None, typer.Option(help="Of the triplet loss.")] = None,
     mining: Annotated[
@@ -84,6 +87,7 @@ def command(
         "dimension": dimension,
         "normalise": normalise,
         "mirrored": mirrored,
+        "descriptor": descriptor,
         "loss": loss,
         "margin": margin,
         "mining": mining,

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from vizinho.errors import TrainingError
-from vizinho.train.recipes import Recipe
+from vizinho.train.recipes import EXPORT_ONLY, Recipe
 
 FORMAT = 1
 
@@ -42,7 +42,11 @@ def load(path: Path) -> dict[str, Any]:
 def check_same(path: Path, state: dict[str, Any], recipe: Recipe, data: str) -> None:
     """Raises ``TrainingError`` when the checkpoint belongs to another recipe or other data."""
     before, now = state["recipe"], recipe.to_dict()
-    changed = [f"{k} was {before.get(k)!r}, now {now[k]!r}" for k in now if before.get(k) != now[k]]
+    changed = [
+        f"{field} was {before.get(field)!r}, now {now[field]!r}"
+        for field in sorted(now.keys() - EXPORT_ONLY)
+        if before.get(field) != now[field]
+    ]
     if state["data"] != data:
         changed.append("the training images are others")
     if changed:

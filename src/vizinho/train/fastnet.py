@@ -37,20 +37,30 @@ class Block(nn.Module):
 
 
 class FastNet(nn.Module):
-    """Images float32 [N, 3, H, W], H and W at least 18 -> embeddings float32 [N, dimension].
+    """Images float32 [N, 3, H, W], H and W at least 18 -> embeddings float32 [N, D].
+
+    The loss always sees the linear head's ``dimension`` numbers. In evaluation mode ``descriptor``
+    says which layer is the embedding: that ``head``, or the ``features`` below it (D is then the
+    last width), which keep more of what tells two pictures of one class apart.
 
     Call :meth:`whiten` on a sample of the training images before the first step.
     """
 
     def __init__(
-        self, dimension: int, *, normalise: bool = True, widths: tuple[int, ...] = WIDTHS
+        self,
+        dimension: int,
+        *,
+        normalise: bool = True,
+        descriptor: str = "head",
+        widths: tuple[int, ...] = WIDTHS,
     ) -> None:
         super().__init__()
         self.normalise = normalise
+        self.descriptor = descriptor
         whitened = 2 * 3 * PATCH**2
-        self.whitening = nn.Conv2d(3, whitened, PATCH)
+        # Nothing below the first block learns, so the costliest gradient is never computed.
+        self.whitening = nn.Conv2d(3, whitened, PATCH, bias=False)
         self.whitening.weight.requires_grad_(False)
-        nn.init.zeros_(self.whitening.bias)  # type: ignore[arg-type]
         channels = (whitened, *widths)
         self.blocks = nn.Sequential(*(Block(a, b) for a, b in zip(channels, widths, strict=False)))
         self.head = nn.Linear(widths[-1], dimension, bias=False)
@@ -61,7 +71,9 @@ class FastNet(nn.Module):
         return torch.amax(x, dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
-        embeddings = self.head(self.features(images))
+        features = self.features(images)
+        below = self.descriptor == "features" and not self.training
+        embeddings = features if below else self.head(features)
         return F.normalize(embeddings) if self.normalise else embeddings
 
     @torch.no_grad()
@@ -81,10 +93,11 @@ class FastNet(nn.Module):
 
 
 def batch_norm(width: int) -> nn.BatchNorm2d:
-    """Batch normalisation with a learned shift and no learned scale, and a short memory.
+    """Batch normalisation with a learned shift and no learned scale.
 
-    Few epochs make few updates, so the running statistics must follow the weights quickly.
+    Its running statistics follow some thirty batches: small micro-batches each say little, and the
+    last epochs change the weights so little that a longer memory is not a stale one.
     """
-    norm = nn.BatchNorm2d(width, momentum=0.4)
+    norm = nn.BatchNorm2d(width, momentum=0.03)
     norm.weight.requires_grad_(False)
     return norm

@@ -42,7 +42,9 @@ def build_network(recipe: Recipe) -> nn.Module:
     """The recipe's network with random weights, laid out channels-last."""
     network: nn.Module
     if recipe.network == "fastnet":
-        network = FastNet(recipe.dimension, normalise=recipe.normalise)
+        network = FastNet(
+            recipe.dimension, normalise=recipe.normalise, descriptor=recipe.descriptor
+        )
     else:
         depth = int(recipe.network.removeprefix("resnet"))
         network = resnet(depth, recipe.dimension, recipe.stem, recipe.normalise)

@@ -12,11 +12,15 @@ from vizinho.preprocess import PreprocessSpec
 CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "network": ("fastnet", "resnet18", "resnet34", "resnet50"),
     "stem": ("imagenet", "cifar"),
+    "descriptor": ("head", "features"),
     "loss": ("triplet", "softmax"),
     "mining": ("batch-hard", "semi-hard", "batch-all"),
     "optimiser": ("muon", "sgd"),
     "schedule": ("linear", "steps"),
 }
+
+#: Fields that say what is exported, not what is learned: one training serves all their values.
+EXPORT_ONLY: Final = frozenset({"mirrored", "descriptor"})
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class Recipe:
 
     - ``network`` with ``stem`` (ResNets only), embedding ``dimension``, ``normalise`` (unit length)
       and ``mirrored``: embed the picture and its mirror image and take the middle of both.
+    - ``descriptor``: the layer that is the embedding, ``head`` or (fastnet only) the ``features``
+      below it.
     - ``loss``: ``triplet`` (squared-Euclidean hinge with ``margin`` and ``mining``) or ``softmax``
       (cosines to class proxies at ``temperature`` with label ``smoothing``, plus
       ``contrastive`` x SupCon).
@@ -41,6 +47,7 @@ class Recipe:
     dimension: int = 64
     normalise: bool = True
     mirrored: bool = True
+    descriptor: str = "head"
     loss: str = "softmax"
     margin: float = 0.3
     mining: str = "batch-hard"
@@ -48,13 +55,13 @@ class Recipe:
     smoothing: float = 0.1
     contrastive: float = 0.25
     optimiser: str = "muon"
-    lr: float = 0.24
+    lr: float = 0.2
     head_lr: float = 0.3
     momentum: float = 0.85
     weight_decay: float = 0.0
     schedule: str = "linear"
     step_epochs: int = 10
-    epochs: int = 12
+    epochs: int = 15
     batch_size: int = 1000
     micro_batch: int = 125
     size: int = 32
@@ -85,6 +92,8 @@ class Recipe:
                 raise SettingsError(
                     f"{field} must be at least 0 and below 1, not {getattr(self, field)}."
                 )
+        if self.network != "fastnet" and self.descriptor == "features":
+            raise SettingsError("Only fastnet has a descriptor below its head.")
         if self.network == "fastnet" and min(self.size, self.low_size) < 18:
             raise SettingsError("fastnet needs images of at least 18 x 18 pixels.")
 
