@@ -134,7 +134,8 @@ def test_upload_finds_ten_and_itself_first(visit: Visit) -> None:
     query = page.locator("#query-image")
     expect(query).to_be_visible()
     assert query.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
-    expect(page.locator("#query-note")).to_have_text("mine.png, 32 × 32")
+    expect(page.locator("#query-name")).to_have_text("mine.png")
+    expect(page.locator("#query-size")).to_have_text("32 × 32")
     assert query.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
     visit.tidy()
 
@@ -202,7 +203,7 @@ def test_rubbish_is_explained_and_the_next_picture_works(visit: Visit) -> None:
     expect(tiles(page)).to_have_count(10)
     choose(page, file(b"these are words, not pixels", "notes.jpg", "image/jpeg"))
     problem = page.get_by_role("alert")
-    expect(problem).to_contain_text("not a picture")
+    expect(problem).to_contain_text("This is not a picture")
     expect(problem).to_contain_text("JPEG, PNG, WebP")
     expect(tiles(page)).to_have_count(0)
     expect(page.locator("#query-image")).to_be_hidden()
@@ -231,7 +232,7 @@ def test_a_large_photo_is_shrunk_before_it_is_sent(visit: Visit) -> None:
     watch_what_is_sent(visit.page)
     choose(visit.page, file(photo, "phone.jpg", "image/jpeg"))
     expect(tiles(visit.page)).to_have_count(10)
-    expect(visit.page.locator("#query-note")).to_contain_text("2400 × 1600, sent as 512 × 341")
+    expect(visit.page.locator("#query-size")).to_have_text("2400 × 1600, sent as 512 × 341")
     size, kind = visit.page.evaluate("() => [window.sent.size, window.sent.type]")
     assert kind == "image/jpeg"
     assert 5_000 < size < 400_000

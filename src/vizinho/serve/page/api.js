@@ -10,7 +10,7 @@ export class Problem extends Error {
 }
 
 const TITLES = {
-  not_an_image: "This is not a picture we can read",
+  not_an_image: "This is not a picture",
   unreadable_image: "This picture is damaged",
   image_too_large: "This picture has too many pixels",
   too_large: "This file is too large",

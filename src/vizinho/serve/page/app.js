@@ -45,7 +45,7 @@ function summary({ results, took_ms: took }) {
 }
 
 const searchKey = (key, url) => {
-  view.query(url, `From the gallery: ${key}`);
+  view.query(url, key, "from the gallery");
   return search((signal) => api.searchKey(key, view.TEN, signal));
 };
 
@@ -54,14 +54,14 @@ async function searchFile(file) {
   await search(async (signal) => {
     const { blob, width, height, from } = await prepare(file);
     if (signal.aborted) throw new DOMException("", "AbortError");
-    if (from) view.query(URL.createObjectURL(file), sizes(file.name, from, { width, height }));
+    if (from) view.query(URL.createObjectURL(file), file.name, sizes(from, { width, height }));
     if (blob.size > limit) throw api.tooLarge(blob.size, limit);
     return api.searchFile(blob, file.name, view.TEN, signal);
   });
 }
 
-function sizes(name, from, sent) {
-  const text = `${name}, ${from.width} \u00d7 ${from.height}`;
+function sizes(from, sent) {
+  const text = `${from.width} \u00d7 ${from.height}`;
   return sent.width === from.width ? text : `${text}, sent as ${sent.width} \u00d7 ${sent.height}`;
 }
 

@@ -30,7 +30,7 @@ export function describe(top) {
     top.count === null ? "" : `on ${top.count.toLocaleString("en")}${top.test ? " test" : ""} pictures`,
     top.date ? shortDate(top.date) : "",
   ].filter(Boolean);
-  const note = where.length ? `Measured ${where.join(", ")}` : "";
+  const note = where.length ? where.join(", ").replace(/^o/, "O") : "";
   return { score: `${(top.share * 100).toFixed(2)} %`, note };
 }
 

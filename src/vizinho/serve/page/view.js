@@ -74,7 +74,7 @@ export function model(name, { score, note }, count) {
   by("model-score").textContent = score;
   by("model-note").textContent = note || "\u00a0";
   by("samples-title").textContent =
-    count > SAMPLES ? `Or start from one of ${count.toLocaleString("en")}` : "Or start from one of these";
+    count > SAMPLES ? `Or pick one of ${count.toLocaleString("en")}` : "Or pick one of these";
 }
 
 export function strip(pictures) {
@@ -89,12 +89,13 @@ export function strip(pictures) {
 let preview = null;
 
 // url is a picture of the server, or a blob: of a file that was chosen.
-export function query(url, note) {
+export function query(url, name, size = "\u00a0") {
   if (preview) URL.revokeObjectURL(preview);
   preview = url?.startsWith("blob:") ? url : null;
   const image = by("query-image");
   parts.box.classList.toggle("full", Boolean(url));
-  by("query-note").textContent = note;
+  by("query-name").textContent = name;
+  by("query-size").textContent = size;
   if (url) {
     show(image, url, "Your picture");
   } else {
@@ -153,7 +154,7 @@ export function problem(error, retry) {
     again.addEventListener("click", retry);
     box.append(again);
   }
-  status("");
+  status("No results");
 }
 
 // On a phone the results lie under the fold.
