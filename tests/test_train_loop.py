@@ -1,0 +1,213 @@
+"""The training loop on small real sets: it learns, it resumes exactly, it refuses what it must."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from vizinho.datasets import LabelledImages, load_dataset  # noqa: E402
+from vizinho.errors import (  # noqa: E402
+    DatasetError,
+    TrainingDiverged,
+    TrainingError,
+    TrainingInterrupted,
+)
+from vizinho.evaluate import precision_at_1  # noqa: E402
+from vizinho.train.data import load_pixels, shrink, stratified  # noqa: E402
+from vizinho.train.loop import EpochRecord, Progress, train  # noqa: E402
+from vizinho.train.precision import Precision  # noqa: E402
+from vizinho.train.recipes import recipe  # noqa: E402
+
+pytestmark = pytest.mark.train
+
+TINY = recipe(
+    "fast", epochs=3, batch_size=24, micro_batch=12, holdout=24, dimension=8, size=18, low_share=0
+)
+
+
+class Watcher:
+    """Counts steps and stops after ``stop_after`` of them."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        self.steps: list[int] = []
+        self.records: list[EpochRecord] = []
+        self.stop_after = stop_after
+
+    def step(self, progress: Progress) -> bool:
+        self.steps.append(progress.step)
+        return progress.step != self.stop_after
+
+    def epoch(self, record: EpochRecord) -> None:
+        self.records.append(record)
+
+
+@pytest.fixture(autouse=True)
+def float32(monkeypatch):
+    """Two probes on a busy machine may differ, and two precisions don't give equal weights."""
+    monkeypatch.setattr(
+        Precision, "fastest", lambda network, size, device: Precision("float32", device)
+    )
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def stripes(tmp_path_factory) -> LabelledImages:
+    """Three classes of 40 noisy pictures: stripes across, stripes down, and rings."""
+    folder = tmp_path_factory.mktemp("stripes")
+    generator = np.random.default_rng(0)
+    y, x = np.mgrid[:18, :18]
+    for name, wave in {"across": y, "down": x, "rings": np.hypot(x - 9, y - 9)}.items():
+        (folder / name).mkdir()
+        for i in range(40):
+            shape = np.sin(wave * 1.2 + generator.uniform(0, 6))[..., None]
+            colour = generator.uniform(30, 100, 3)
+            pixels = 128 + shape * colour + generator.normal(0, 12, (18, 18, 3))
+            image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+            image.save(folder / name / f"{i:02}.png")
+    return load_dataset(str(folder))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"loss": "triplet", "mining": "semi-hard"},
+        {"loss": "triplet", "mining": "batch-hard", "head_lr": 0.1, "lr": 0.1},
+        {"size": 24, "low_size": 18, "low_share": 0.5, "descriptor": "features"},
+    ],
+)
+def test_it_learns_to_tell_the_classes_apart(stripes, tmp_path, change):
+    watcher = Watcher()
+    told = replace(TINY, epochs=10, **change)
+    done = train(told, stripes, tmp_path, watcher)
+    assert watcher.records[-1].precision_at_1 >= 0.9
+    assert watcher.records[-1].loss < watcher.records[0].loss
+    assert [record.epoch for record in watcher.records] == list(range(1, 11))
+    assert watcher.records == done.progress.records
+    assert watcher.steps == list(range(41))
+    assert {record.size for record in watcher.records} == set(done.pixels.train)
+
+
+def test_a_resnet_with_the_thesis_protocol_learns(stripes, tmp_path):
+    told = recipe(
+        "thesis",
+        stem="cifar",
+        epochs=4,
+        lr=0.02,
+        holdout=24,
+        size=18,
+        batch_size=24,
+        micro_batch=24,
+        dimension=8,
+        mining="semi-hard",
+    )
+    watcher = Watcher()
+    train(told, stripes, tmp_path, watcher)
+    assert watcher.records[-1].precision_at_1 > 0.8
+
+
+@pytest.mark.parametrize("stop_after", [2, 4, 9])
+def test_a_resumed_training_ends_where_an_uninterrupted_one_does(stripes, tmp_path, stop_after):
+    whole = train(TINY, stripes, tmp_path / "whole", Watcher())
+    with pytest.raises(TrainingInterrupted, match=f"step {stop_after} of 12"):
+        train(TINY, stripes, tmp_path / "parts", Watcher(stop_after))
+    watcher = Watcher()
+    parts = train(TINY, stripes, tmp_path / "parts", watcher)
+    assert watcher.steps == list(range(stop_after, 13))
+    assert [r.epoch for r in parts.progress.records] == [1, 2, 3]
+    for one, other in zip(
+        whole.network.state_dict().values(), parts.network.state_dict().values(), strict=True
+    ):
+        assert torch.equal(one, other)
+    for a, b in zip(whole.progress.records, parts.progress.records, strict=True):
+        assert a.loss == pytest.approx(b.loss)
+        assert a.precision_at_1 == b.precision_at_1
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_but_the_descriptor_may_change(stripes, tmp_path):
+    first = train(TINY, stripes, tmp_path, Watcher())
+    with pytest.raises(TrainingError, match=r"lr was 0\.2, now 0\.1"):
+        train(replace(TINY, lr=0.1), stripes, tmp_path, Watcher())
+    with pytest.raises(TrainingError, match="images are others"):
+        train(TINY, stripes.subset(range(100)), tmp_path, Watcher())
+    watcher = Watcher()
+    other = train(replace(TINY, descriptor="features"), stripes, tmp_path, watcher)
+    assert watcher.steps == [12]
+    images = torch.randn(2, 3, 18, 18)
+    assert first.network(images).shape == (2, 8)
+    assert other.network(images).shape == (2, 256)
+
+
+def test_a_damaged_checkpoint_says_so(stripes, tmp_path):
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(TrainingError, match=r"checkpoint\.pt can't be read"):
+        train(TINY, stripes, tmp_path, Watcher())
+
+
+def test_divergence_is_told(stripes, tmp_path):
+    told = replace(TINY, optimiser="sgd", lr=1e30, normalise=False, loss="triplet")
+    with pytest.raises(TrainingDiverged):
+        train(told, stripes, tmp_path, Watcher())
+
+
+def test_held_out_images_are_spread_by_class_and_never_trained_on(stripes):
+    pixels = load_pixels(stripes, TINY)
+    assert np.bincount(pixels.holdout_labels).tolist() == [8, 8, 8]
+    trained = {image.tobytes() for image in pixels.train[18]}
+    assert not trained & {image.tobytes() for image in pixels.holdout}
+    assert len(pixels.labels) == 96
+
+
+def test_a_validation_set_is_measured_on_by_class_name(stripes, tmp_path):
+    names = [2, 0, 1]
+    other = stripes.with_classes([stripes.classes[i] for i in names]).subset(range(60))
+    pixels = load_pixels(stripes, TINY, other)
+    assert len(pixels.holdout) == 60
+    assert len(pixels.labels) == 120
+    assert np.array_equal(pixels.holdout_labels, stripes.labels[:60])
+
+
+def test_one_class_is_too_few(stripes):
+    with pytest.raises(DatasetError, match="two classes"):
+        load_pixels(stripes.subset(range(40)), TINY)
+
+
+def test_a_class_keeps_half_of_its_images():
+    labels = np.array([0] * 100 + [1] * 3)
+    aside = stratified(labels, 1000, seed=0)
+    assert aside.sum() == 51
+    assert (~aside[100:]).sum() == 2
+
+
+def test_without_held_out_images_nothing_is_measured(stripes, tmp_path):
+    watcher = Watcher()
+    train(replace(TINY, holdout=0, epochs=1), stripes, tmp_path, watcher)
+    assert watcher.records[0].precision_at_1 is None
+    assert math.isfinite(watcher.records[0].loss)
+
+
+def test_shrunk_as_a_query_would_be(stripes):
+    image = stripes.load(0)
+    pixels = np.asarray(image)[None]
+    small = shrink(pixels, 12)
+    expected = np.asarray(image.resize((12, 12), Image.Resampling.BILINEAR))
+    assert np.abs(small[0].astype(int) - expected).max() <= 1
+
+
+def test_the_last_measure_is_that_of_the_network_returned(stripes, tmp_path):
+    done = train(TINY, stripes, tmp_path, Watcher())
+    images = torch.from_numpy(done.pixels.holdout).float().permute(0, 3, 1, 2) / 127.5 - 1
+    with torch.no_grad():
+        embeddings = done.network(images).numpy()
+    assert precision_at_1(embeddings, done.pixels.holdout_labels) == pytest.approx(
+        done.progress.records[-1].precision_at_1, abs=0.05
+    )
