@@ -55,6 +55,8 @@ def plot_curve(records: Sequence[Epoch], path: Path) -> None:
         axes[1].plot(where, values, color=TOP_1_COLOUR, marker="o", markersize=3)
         axes[1].set_ylabel("Top-1, held out")
         axes[1].yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+        low, high = axes[1].get_ylim()
+        axes[1].set_ylim(max(low, 0.0), min(high, 1.0 + 0.05 * (1.0 - low)))
         axes[1].annotate(
             f"{values[-1]:.2%}",
             (where[-1], values[-1]),

@@ -118,7 +118,14 @@ def _summary(evaluation: BundleEvaluation, beside: Sequence[BundleEvaluation]) -
             f"Euclidean distance of {result.dimension} numbers.{skipped} The interval is a "
             "bootstrap over queries."
         ),
-        Paragraph("; ".join(f"{name}: {text}" for name, text in EXPLAINED.items()) + "."),
+        Paragraph(
+            "; ".join(
+                f"{name}: {text}"
+                for name, text in EXPLAINED.items()
+                if name != "kNN" or evaluation.knn_accuracy is not None
+            )
+            + "."
+        ),
         Paragraph(
             f"Measured on {evaluation.date}: {machine}; {evaluation.images_per_second:,.0f} "
             "pictures embedded a second on one thread, decoding not counted."
