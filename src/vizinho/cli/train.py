@@ -108,18 +108,16 @@ def command(
     images = load_dataset(dataset, data_dir=where)
     measured_on = load_dataset(validation, data_dir=where) if validation else None
 
-    import torch
-
     from vizinho.train.finish import write_model
     from vizinho.train.loop import train
 
-    if threads:
-        torch.set_num_threads(threads)
     run = out.with_name(out.name + ".run")
     if fresh:
         (run / "checkpoint.pt").unlink(missing_ok=True)
     with TrainingView(told, quiet=as_json) as view:
-        trained = train(told, images, run, view, validation=measured_on, decoding=view.decoding)
+        trained = train(
+            told, images, run, view, validation=measured_on, decoding=view.decoding, threads=threads
+        )
     info = write_model(trained, told, out, name or out.name)
     _show(trained, info, out, run, as_json)
 

@@ -87,17 +87,19 @@ def train(
     *,
     validation: LabelledImages | None = None,
     decoding: Decoding | None = None,
+    threads: int | None = None,
 ) -> Trained:
     """Trains on ``dataset``; goes on from ``run/checkpoint.pt`` where there is one.
 
     Measured after each epoch is Top-1 on ``validation``, or on ``recipe.holdout`` images of
     ``dataset``. A checkpoint is written every minute, after every epoch and when the watcher asks
     to stop: a killed training loses a minute at most, and a resumed one makes the steps it would
-    have made.
+    have made. ``threads`` are the processor cores to use; None leaves it to torch.
 
     Raises ``TrainingError`` (a checkpoint of another recipe or other data), ``TrainingCollapsed``,
     ``TrainingDiverged``, ``TrainingInterrupted`` (the watcher asked), ``DatasetError``.
     """
+    torch.set_num_threads(threads or torch.get_num_threads())
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pixels = load_pixels(dataset, recipe, validation, decoding)
