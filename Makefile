@@ -42,8 +42,8 @@ lint: $(VENV)/.lint  ## ruff's rules and format, mypy's types
 	@$(BIN)/mypy
 
 bench: $(VENV)/.test  ## one script per question; the last line of each is JSON
-	@for script in benchmarks/[a-z]*.py; do \
-	  echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for question in startup query index; do \
+	  echo "== $$question"; $(BIN)/python benchmarks/$$question.py || exit 1; done
 
 docs: $(VENV)/.test  ## rewrite the generated parts of docs/
 	@$(BIN)/python scripts/make_docs.py
