@@ -160,6 +160,14 @@ def test_the_architecture_page_names_every_room() -> None:
     assert {room for room in rooms if f"`{room}`" not in page} == set()
 
 
+def test_the_readme_has_its_figures_with_what_they_were_measured_on() -> None:
+    readme = (ROOT / "README.md").read_text()
+    found = re.search(r"<!-- figures: begin.*?-->\n(.+?)<!-- figures: end -->", readme, re.S)
+    assert found
+    assert "| --- |" in found[1]
+    assert {word for word in ("Top-1", "core", "n =") if word not in found[1]} == set()
+
+
 def test_the_changelog_knows_this_version() -> None:
     from vizinho import __version__
 
