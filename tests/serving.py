@@ -24,6 +24,8 @@ from vizinho.gallery import Gallery, NewImage
 
 LABELS = ("azulejo", "barco", "calçada", "doce")
 COUNT = 40
+LIMIT = 300_000
+"""Bytes a picture may have, where a test sets a limit."""
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 
 _MAIN = """
@@ -85,6 +87,22 @@ def large_photo(width: int = 2400, height: int = 1600) -> bytes:
 
 def as_base64(data: bytes) -> str:
     return base64.b64encode(data).decode()
+
+
+def upload(data: bytes, name: str = "a.png") -> dict[str, Any]:
+    return {"files": {"image": (name, data)}}
+
+
+def problem(response: Any, status: int, code: str) -> dict[str, str]:
+    """The error of an answer, checked to be of the one shape."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert set(body) == {"error"}
+    assert set(body["error"]) == {"code", "message", "hint"}
+    assert body["error"]["code"] == code
+    assert body["error"]["message"]
+    return dict(body["error"])
 
 
 class Server:

@@ -16,8 +16,6 @@ import httpx
 import pytest
 
 from serving import Server, as_base64, key_of, make_gallery, picture, running, slow_picture
-from vizinho.errors import SettingsError
-from vizinho.serve.run import address, listen
 
 WORKERS, QUEUE = 1, 4
 
@@ -266,21 +264,6 @@ def test_searches_side_by_side_each_get_their_own_answer(server: Server) -> None
     numbers = [number % 40 for number in range(120)]
     with futures.ThreadPoolExecutor(8) as pool:
         assert list(pool.map(first, numbers)) == [key_of(number) for number in numbers]
-
-
-def test_a_port_that_is_taken_is_an_error_with_a_way_out() -> None:
-    first = listen("127.0.0.1", 0)
-    try:
-        port = first.getsockname()[1]
-        assert address(first) == f"http://127.0.0.1:{port}"
-        with pytest.raises(SettingsError, match=r"taken by another program.*--port"):
-            listen("127.0.0.1", port)
-    finally:
-        first.close()
-    with pytest.raises(SettingsError, match="No network address"):
-        listen("no.such.host.invalid", 0)
-    with pytest.raises(SettingsError):
-        listen("127.0.0.1", 99_999)
 
 
 def test_a_slow_client_holds_nobody_up(server: Server) -> None:
