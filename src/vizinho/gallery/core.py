@@ -8,20 +8,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from vizinho.datasets import LabelledImages
 from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.errors import GalleryError
 from vizinho.gallery import layout
-from vizinho.gallery.files import require_folder
-from vizinho.gallery.folder import FolderSync
-from vizinho.gallery.intake import Intake, Wanted, drop_blobs
-from vizinho.gallery.jobs import dataset_jobs, image_job
 from vizinho.gallery.opening import create
-from vizinho.gallery.pipeline import Outcome
 from vizinho.gallery.records import AddReport, NewImage
 from vizinho.gallery.view import GalleryView
 from vizinho.progress import Progress
+
+# What only writing needs is imported where it writes: a search should start in no time.
+if TYPE_CHECKING:
+    from vizinho.datasets import LabelledImages
+    from vizinho.gallery.intake import Intake, Wanted
+    from vizinho.gallery.pipeline import Outcome
 
 
 class Gallery(GalleryView):
@@ -55,6 +56,8 @@ class Gallery(GalleryView):
         Batches are committed as they come. Raises GalleryBusy, and GalleryError for a key that
         can't be one or a disk that refuses.
         """
+        from vizinho.gallery.jobs import image_job
+
         total = len(items) if isinstance(items, Sequence) else None
         jobs = (image_job(number, item) for number, item in enumerate(items, 1))
         with self._reporting() as report:
@@ -66,6 +69,8 @@ class Gallery(GalleryView):
 
         Raises GalleryBusy, GalleryError.
         """
+
+        from vizinho.gallery.jobs import dataset_jobs
 
         with self._reporting() as report:
             report.skipped += dataset.skipped
@@ -85,6 +90,9 @@ class Gallery(GalleryView):
         Raises GalleryBusy, and GalleryError when there is no picture in the folder, or when the
         gallery mirrors another folder that still exists.
         """
+        from vizinho.gallery.files import require_folder
+        from vizinho.gallery.folder import FolderSync
+
         root = Path(folder).resolve()
         require_folder(root)
         with self._reporting() as report:
@@ -107,6 +115,8 @@ class Gallery(GalleryView):
         A picture whose file is still in the mirrored folder comes back with the next
         `sync_folder`. Raises GalleryBusy.
         """
+        from vizinho.gallery.intake import drop_blobs
+
         keys = list(keys)
         with self._writing():
             hashes = [row.hash for row in self._engine.get(keys)]
@@ -119,6 +129,8 @@ class Gallery(GalleryView):
         report: AddReport,
         before: Callable[[Sequence[Outcome[Wanted]]], None] | None = None,
     ) -> Intake:
+        from vizinho.gallery.intake import Intake
+
         return Intake(
             self._engine, self._blobs, self.embedder, report, workers=self.workers, before=before
         )
@@ -140,6 +152,8 @@ class Gallery(GalleryView):
 
     def _tidy(self) -> None:
         """Remove bytes that a killed writer stored for rows it did not get to commit."""
+        from vizinho.gallery.intake import drop_blobs
+
         with suppress(OSError):
             stored = [Path(key).name for key in self._blobs.keys()]  # noqa: SIM118
             drop_blobs(self._engine, self._blobs, stored)

@@ -16,6 +16,7 @@ from vizinho.datasets import Skipped
 from vizinho.embedder import Embedder
 from vizinho.engines import Engine, Row
 from vizinho.errors import GalleryError
+from vizinho.gallery.layout import blob_key
 from vizinho.gallery.pipeline import Job, Outcome, Pipeline
 from vizinho.gallery.records import AddReport
 from vizinho.progress import Progress
@@ -61,12 +62,6 @@ def check_key(key: str) -> str:
             "A key is a relative path like 'cats/tom.jpg', without '..'.",
         )
     return key
-
-
-def blob_key(content_hash: str) -> str:
-    """Where the bytes of that hash lie under ``images/``: never overwritten by other bytes, so a
-    kill between writing bytes and row can't leave one without the other."""
-    return f"{content_hash[:2]}/{content_hash}"
 
 
 class Intake:

@@ -84,6 +84,12 @@ def read_about(path: Path) -> About:
         ) from error
 
 
+def blob_key(content_hash: str) -> str:
+    """Where the bytes of that hash lie under ``images/``: never overwritten by other bytes, so a
+    kill between writing bytes and row can't leave one without the other."""
+    return f"{content_hash[:2]}/{content_hash}"
+
+
 def build(path: Path, fill: Callable[[Path], None], *, overwrite: bool) -> None:
     """Make the folder ``path`` at once: ``fill`` writes into one beside it, which is then renamed.
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from vizinho.datasets import Skipped
-from vizinho.images import Source
+if TYPE_CHECKING:
+    from vizinho.datasets import Skipped
+    from vizinho.images import Source
 
 
 @dataclass(frozen=True)

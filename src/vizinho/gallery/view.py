@@ -6,7 +6,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,12 @@ from vizinho.engines import Hit, Row
 from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.errors import KeyNotFound
 from vizinho.gallery import layout
-from vizinho.gallery.files import FileRecords
-from vizinho.gallery.intake import blob_key
 from vizinho.gallery.opening import open_parts
 from vizinho.gallery.records import Match
 from vizinho.images import Crop, Source, crop_image, load_image, media_type
+
+if TYPE_CHECKING:
+    from vizinho.gallery.files import FileRecords
 
 
 class GalleryView:
@@ -185,7 +186,7 @@ class GalleryView:
         """A picture's encoded bytes and media type: the stored copy, or the file in the mirrored
         folder. Raises KeyNotFound, also when the file is gone or the bytes were not kept."""
         row = self.get(key)
-        stored = blob_key(row.hash)
+        stored = layout.blob_key(row.hash)
         if self._blobs.has(stored):
             data = self._blobs.read(stored)
         elif (folder := self.folder) is not None:
@@ -195,6 +196,8 @@ class GalleryView:
         return data, media_type(data)
 
     def _file_records(self) -> FileRecords:
+        from vizinho.gallery.files import FileRecords
+
         with self._loading:
             if self._records is None:
                 self._records = FileRecords(self.path / layout.FOLDER)
