@@ -30,12 +30,13 @@ def test_ten_thousand_vectors_load_in_a_blink(tmp_path: Path) -> None:
     filled(tmp_path / "c.sqlite", 10_000, 64).close()
     best = 1.0
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         engine = EmbeddedEngine.open(tmp_path / "c.sqlite")
         engine.search(np.zeros((1, 64), np.float32), 1)
-        best = min(best, time.perf_counter() - start)
+        best = min(best, time.process_time() - start)
         engine.close()
-    # 25 ms on the machine this was written on; room for a slower or busy one.
+    # 25 ms on the machine this was written on; room for a slower one, and of processor time, so
+    # that a busy one does not count.
     assert best < 0.25
 
 
