@@ -20,9 +20,10 @@ from vizinho.errors import (  # noqa: E402
 )
 from vizinho.evaluate import precision_at_1  # noqa: E402
 from vizinho.train.data import load_pixels, shrink, stratified  # noqa: E402
-from vizinho.train.loop import EpochRecord, Progress, train  # noqa: E402
+from vizinho.train.loop import train  # noqa: E402
 from vizinho.train.precision import Precision  # noqa: E402
 from vizinho.train.recipes import recipe  # noqa: E402
+from vizinho.train.watching import EpochRecord, Progress  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -37,7 +38,11 @@ class Watcher:
     def __init__(self, stop_after: int | None = None) -> None:
         self.steps: list[int] = []
         self.records: list[EpochRecord] = []
+        self.notes: list[str] = []
         self.stop_after = stop_after
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def step(self, progress: Progress) -> bool:
         self.steps.append(progress.step)
@@ -145,6 +150,19 @@ def test_a_checkpoint_of_another_recipe_is_refused_but_the_descriptor_may_change
     images = torch.randn(2, 3, 18, 18)
     assert first.network(images).shape == (2, 8)
     assert other.network(images).shape == (2, 256)
+
+
+def test_a_warm_start_says_what_did_not_load(stripes, tmp_path):
+    train(TINY, stripes, tmp_path / "first", Watcher())
+    warm = replace(TINY, init=str(tmp_path / "first" / "checkpoint.pt"), epochs=1, dimension=4)
+    watcher = Watcher()
+    train(warm, stripes, tmp_path / "second", watcher)
+    assert "left at random" in watcher.notes[0]
+    assert "head.weight" in watcher.notes[0]
+    cold = Watcher()
+    train(replace(TINY, epochs=1, dimension=4), stripes, tmp_path / "third", cold)
+    assert cold.notes == []
+    assert watcher.records[0].loss < cold.records[0].loss
 
 
 def test_a_damaged_checkpoint_says_so(stripes, tmp_path):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vizinho.cli.console import err, out, print_json
 
 if TYPE_CHECKING:
+    from vizinho.datasets import Skipped
     from vizinho.gallery import AddReport
 
 SKIPPED_SHOWN = 20
@@ -42,11 +44,16 @@ def print_add_report(report: AddReport, path: Path, count: int, *, as_json: bool
         highlight=False,
         soft_wrap=True,
     )
-    if not report.skipped:
+    print_skipped(report.skipped)
+
+
+def print_skipped(skipped: Sequence[Skipped]) -> None:
+    """Lists on stderr the pictures that were left out and why, the first 20."""
+    if not skipped:
         return
     console = err()
-    console.print(f"{len(report.skipped):,} skipped:", style="yellow", highlight=False)
-    for skipped in report.skipped[:SKIPPED_SHOWN]:
-        console.print(f"  {skipped.name}: {skipped.reason}", markup=False, highlight=False)
-    if len(report.skipped) > SKIPPED_SHOWN:
-        console.print(f"  and {len(report.skipped) - SKIPPED_SHOWN:,} more; --json lists all.")
+    console.print(f"{len(skipped):,} skipped:", style="yellow", highlight=False)
+    for each in skipped[:SKIPPED_SHOWN]:
+        console.print(f"  {each.name}: {each.reason}", markup=False, highlight=False)
+    if len(skipped) > SKIPPED_SHOWN:
+        console.print(f"  and {len(skipped) - SKIPPED_SHOWN:,} more; --json lists all.")

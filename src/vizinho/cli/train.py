@@ -11,6 +11,7 @@ from vizinho.cli.console import AsJson, edge, err, print_fields, print_json
 
 if TYPE_CHECKING:
     from vizinho.bundle import BundleInfo
+    from vizinho.datasets import Skipped
     from vizinho.train.loop import Trained
 
 DATASET = "cifar10:train, a folder of class/picture, or a .parquet or .csv file (see docs)."
@@ -119,10 +120,19 @@ def command(
             told, images, run, view, validation=measured_on, decoding=view.decoding, threads=threads
         )
     info = write_model(trained, told, out, name or out.name)
-    _show(trained, info, out, run, as_json)
+    skipped = images.skipped + (measured_on.skipped if measured_on else [])
+    _show(trained, info, out, run, skipped, as_json)
 
 
-def _show(trained: Trained, info: BundleInfo, out: Path, run: Path, as_json: bool) -> None:
+def _show(
+    trained: Trained,
+    info: BundleInfo,
+    out: Path,
+    run: Path,
+    skipped: list[Skipped],
+    as_json: bool,
+) -> None:
+    from vizinho.cli.reports import print_skipped
     from vizinho.report import plot_curve
 
     curve = run / "curve.png"
@@ -137,7 +147,9 @@ def _show(trained: Trained, info: BundleInfo, out: Path, run: Path, as_json: boo
         "checkpoint": str(run / "checkpoint.pt"),
     }
     if as_json:
-        print_json(summary)
+        listed = [{"name": each.name, "reason": each.reason} for each in skipped]
+        print_json({**summary, "skipped": listed})
     else:
         print_fields(summary)
+        print_skipped(skipped)
         err().print(f"Try it: vizinho eval {out} DATASET, or vizinho index FOLDER --model {out}")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from vizinho.cli.console import err
 
 if TYPE_CHECKING:
-    from vizinho.train.loop import EpochRecord, Progress
     from vizinho.train.recipes import Recipe
+    from vizinho.train.watching import EpochRecord, Progress
 
 
 class TrainingView:
@@ -59,6 +59,11 @@ class TrainingView:
         if self._task is None:
             self._task = self._bars.add_task("reading images", total=total, note="")
         self._bars.update(self._task, completed=done, total=total, note=f"{done:,} of {total:,}")
+
+    def note(self, text: str) -> None:
+        """Writes a line."""
+        if not self._quiet:
+            self._console.print(text, markup=False, highlight=False)
 
     def step(self, progress: Progress) -> bool:
         """Moves the bar; False once Ctrl-C was pressed."""

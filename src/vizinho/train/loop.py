@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -24,49 +22,10 @@ from vizinho.train.networks import build_loss, build_network, build_optimisers, 
 from vizinho.train.precision import Precision
 from vizinho.train.pretrained import initialise
 from vizinho.train.recipes import Recipe
+from vizinho.train.watching import Clock, EpochRecord, Progress, Watcher
 
-CHECKPOINT_SECONDS = 60.0
 EMBED_BATCH = 250
 WHITENING_SAMPLE = 5000
-
-
-@dataclass(frozen=True)
-class EpochRecord:
-    """One finished epoch; ``precision_at_1`` (0..1) is on the held-out images, None without any.
-
-    ``seconds`` of wall clock and ``cpu_seconds`` of all cores count from the training's begin,
-    measuring included, pauses between resumed runs left out.
-    """
-
-    epoch: int
-    loss: float
-    precision_at_1: float | None
-    size: int
-    seconds: float
-    cpu_seconds: float
-
-
-@dataclass
-class Progress:
-    """Where a training stands: ``step`` of ``steps`` optimiser steps are made."""
-
-    steps: int
-    step: int = 0
-    images: int = 0
-    epoch_loss: float = 0.0
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    records: list[EpochRecord] = field(default_factory=list)
-
-
-class Watcher(Protocol):
-    """Whoever shows the training to a person."""
-
-    def step(self, progress: Progress) -> bool:
-        """Called before the first and after every optimiser step; False asks it to stop."""
-
-    def epoch(self, record: EpochRecord) -> None:
-        """Called after every epoch."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +83,7 @@ def train(
     full_rates = [group["lr"] for group in groups]
     progress = Progress(steps=recipe.epochs * per_epoch)
 
+    arithmetic = ""
     file = run / "checkpoint.pt"
     if file.exists():
         state = checkpoint.load(file)
@@ -134,10 +94,22 @@ def train(
             optimiser.load_state_dict(saved)
         records = [EpochRecord(**record) for record in state["progress"].pop("records")]
         progress = Progress(**state["progress"], records=records)
+        arithmetic = state["precision"]
     else:
         whiten(network, pixels.train[recipe.size], recipe)
-        initialise(network, recipe.init)
+        first = initialise(network, recipe.init)
+        if first.left_random:
+            watcher.note(
+                f"Weights from {first.source}; left at random: {', '.join(first.left_random)}."
+            )
 
+    network.train()
+    # A resumed run keeps the arithmetic it began in, or its steps would not be the same.
+    precision = (
+        Precision(arithmetic, device)
+        if arithmetic
+        else Precision.fastest(network, recipe.size, device)
+    )
     clock = Clock(progress)
 
     def save() -> None:
@@ -150,12 +122,11 @@ def train(
             "loss": loss.state_dict(),
             "optimisers": [optimiser.state_dict() for optimiser in optimisers],
             "progress": asdict(progress),
+            "precision": precision.name,
         }
         checkpoint.save(file, state)
         clock.saved()
 
-    network.train()
-    precision = Precision.fastest(network, recipe.size, device)
     margin = recipe.margin if recipe.loss == "triplet" else None
     monitor = CollapseMonitor(margin=margin, classes=len(pixels.classes))
     watcher.step(progress)
@@ -263,26 +234,3 @@ def measure(
     if len(pixels.holdout) < 2:
         return None
     return precision_at_1(embed(network, pixels.holdout, recipe, device), pixels.holdout_labels)
-
-
-class Clock:
-    """Keeps a training's own time in ``progress``, and tells when a checkpoint is due."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._wall = time.monotonic() - progress.seconds
-        self._cpu = time.process_time() - progress.cpu_seconds
-        self.saved()
-
-    def read(self) -> None:
-        """Brings the times in ``progress`` up to now."""
-        self._progress.seconds = time.monotonic() - self._wall
-        self._progress.cpu_seconds = time.process_time() - self._cpu
-
-    def saved(self) -> None:
-        """A checkpoint was just written."""
-        self._last = time.monotonic()
-
-    def checkpoint_is_due(self) -> bool:
-        """True when the last one is a minute old."""
-        return time.monotonic() - self._last >= CHECKPOINT_SECONDS
