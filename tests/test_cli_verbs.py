@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -12,6 +15,9 @@ from toy_gallery import COLOURS, make_toy_gallery, write_colours
 from toys import make_toy_bundle, plain
 from vizinho import Gallery
 from vizinho.cli import VERBS, build_app
+from vizinho.engines.embedded import EmbeddedEngine
+from vizinho.errors import GalleryError
+from vizinho.gallery import intake, pipeline
 
 
 def vizinho(*arguments: object) -> Result:
@@ -100,6 +106,41 @@ class TestIndex:
         assert done.exit_code == 1
         assert json.loads(done.stderr)["error"]["message"]
         assert not (here / "nowhere-test.vizinho").exists()
+
+    def test_a_first_index_that_fails_keeps_what_was_committed(
+        self, here: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        commit = EmbeddedEngine.add
+
+        def full_at_the_second(engine: EmbeddedEngine, *rows: Any, **more: Any) -> None:
+            if engine.count():
+                raise GalleryError("The disk is full.")
+            commit(engine, *rows, **more)
+
+        monkeypatch.setattr(intake, "_COMMIT_IMAGES", 1)
+        monkeypatch.setattr(pipeline, "_CHUNK", 1)
+        monkeypatch.setattr(EmbeddedEngine, "add", full_at_the_second)
+        done = vizinho("index", "pictures", "--model", "toy")
+        assert (done.exit_code, "The disk is full." in done.stderr) == (1, True)
+        with Gallery.open("pictures.vizinho") as gallery:
+            assert [row.key for row in gallery.items()] == ["black.png"]
+
+    def test_a_gallery_that_another_process_writes_to_is_not_deleted(
+        self, here: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = here / "pictures.vizinho"
+        make = Gallery.create
+
+        def overtaken(*told: Any, **more: Any) -> Gallery:
+            gallery = make(*told, **more)
+            lock = os.open(path / "lock", os.O_RDWR | os.O_CREAT)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return gallery
+
+        monkeypatch.setattr(Gallery, "create", overtaken)
+        done = vizinho("index", "pictures", "--model", "toy")
+        assert (done.exit_code, "another process" in done.stderr) == (1, True)
+        assert (path / "catalogue.sqlite").is_file()
 
 
 class TestSearch:

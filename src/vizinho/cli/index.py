@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -45,10 +44,10 @@ def command(
         report = _fill(made, source, labels=labels, quiet=as_json)
         count = made.count
     except Exception:
-        made.close()
         if new:
             # A gallery that this very command made, and could put nothing into, is only litter.
-            shutil.rmtree(path, ignore_errors=True)
+            made.discard_if_empty()
+        made.close()
         raise
     made.close()
     print_add_report(report, path, count, as_json=as_json)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -123,6 +124,17 @@ class Gallery(GalleryView):
             removed = self._engine.remove(keys)
             drop_blobs(self._engine, self._blobs, hashes)
         return removed
+
+    def discard_if_empty(self) -> None:
+        """Close the gallery and delete its folder, unless it holds a picture or another process is
+        writing to it."""
+        # Whoever gives up on a gallery has an error of its own to tell, so trouble here is passed
+        # over: what can't be counted or locked is not deleted.
+        with suppress(GalleryError), self._writing():
+            if self.count == 0:
+                self.close()
+                shutil.rmtree(self.path, ignore_errors=True)
+        self.close()
 
     def _intake(
         self,
