@@ -23,7 +23,8 @@ def command(
         typer.Option("--meta", metavar="NAME=VALUE", help="Kept beside each, as search filters."),
     ] = None,
     key: Annotated[
-        str | None, typer.Option(help="Key of a single picture. Default: its file name.")
+        str | None,
+        typer.Option(help="Key of a single picture. Default: its file name, made unique."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -35,9 +36,8 @@ def command(
         raise typer.BadParameter("--key is for one picture.", param_hint="--key")
     extra = parse_pairs(metadata or [], "--meta")
     items = [
-        NewImage(
-            source=picture, key=key or picture.name, label=label, metadata=dict(extra), store=True
-        )
+        # Without a key the gallery finds one: two pictures that are both called cat.jpg stay two.
+        NewImage(source=picture, key=key, label=label, metadata=dict(extra), store=True)
         for picture in pictures
     ]
     path = find_gallery(gallery)

@@ -168,9 +168,10 @@ def progress(description: str, *, quiet: bool = False) -> Iterator[Progress | No
         yield report
 
 
-def parse_pairs(pairs: Sequence[str], option: str) -> dict[str, Any]:
+def parse_pairs(pairs: Sequence[str], option: str, *, texts: Sequence[str] = ()) -> dict[str, Any]:
     """``["colour=red", "year=2024"]`` as a dict; a value that reads as JSON is taken as JSON.
 
+    Of the names in ``texts`` only ``null`` is, so that ``label=7`` is the text "7".
     Raises typer.BadParameter (exit code 2) for a text without ``=``.
     """
     parsed: dict[str, Any] = {}
@@ -179,7 +180,7 @@ def parse_pairs(pairs: Sequence[str], option: str) -> dict[str, Any]:
         if not (name and equals):
             raise typer.BadParameter(f"{pair!r} should look like NAME=VALUE.", param_hint=option)
         try:
-            parsed[name] = json.loads(text)
+            parsed[name] = text if name in texts and text != "null" else json.loads(text)
         except ValueError:
             parsed[name] = text
     return parsed

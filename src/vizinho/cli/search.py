@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vizinho.cli.console import AsJson, GalleryOption, edge, parse_pairs, print_json, print_table
+from vizinho.errors import ImageError, KeyNotFound
 
 if TYPE_CHECKING:
     from vizinho.gallery import Gallery, Match
@@ -43,8 +44,9 @@ def command(
     from vizinho.gallery import Gallery
     from vizinho.settings import find_gallery
 
+    filter = parse_pairs(where or [], "--where", texts=["label"])
     with Gallery.open(find_gallery(gallery)) as opened:
-        matches = opened.search(picture, k=k, filter=parse_pairs(where or [], "--where") or None)
+        matches = opened.search(picture, k=k, filter=filter or None)
         if contact_sheet or show:
             _contact_sheet(opened, picture, matches, contact_sheet, show=show)
         if as_json:
@@ -106,5 +108,13 @@ def _tiles(
     tiles: list[tuple[str, bytes | Path]] = [("query", picture)]
     for rank, match in enumerate(matches, start=1):
         caption = f"{rank}  {match.distance:.2f}  {match.label or ''}".rstrip()
-        tiles.append((caption, gallery.image_bytes(match.key)[0]))
+        tiles.append((caption, _bytes(gallery, match.key)))
     return tiles
+
+
+def _bytes(gallery: Gallery, key: str) -> bytes:
+    """A picture's bytes; none, which is drawn grey, where its file has gone or was spoilt."""
+    try:
+        return gallery.image_bytes(key)[0]
+    except (KeyNotFound, ImageError):
+        return b""

@@ -45,6 +45,17 @@ def where(filter: Filter) -> tuple[str, list[Any]]:
                 kind = "= 'text'"
             else:
                 kind = "IN ('integer', 'real')"
+                value = _number(name, value)
             conditions.append(_FIELD.format(kind=kind))
             values += [name, value]
     return " AND ".join(conditions), values
+
+
+def _number(name: str, value: int | float) -> int | float:
+    """As SQLite holds it: a whole number of more than 64 bits is a float there."""
+    if isinstance(value, float) or -(2**63) <= value < 2**63:
+        return value
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise GalleryError(f"The filter {name!r} asks for a number that is too large.") from error
