@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from starlette.testclient import TestClient
 from serving import COUNT, LABELS, LIMIT, as_base64, key_of, make_gallery, picture, problem, upload
 from toys import encode, noise, plain
 from vizinho.serve.app import create_app
+from vizinho.serve.body import decode_base64, parse_search_body
 from vizinho.serve.options import ServeOptions
+from vizinho.serve.routes import search, thesis
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +140,8 @@ def test_crop_searches_with_a_part(client: TestClient) -> None:
         ({"offset": -1}, "offset"),
         ({"filter": "cat"}, "filter"),
         ({"filter": {"label": ["cat"]}}, "filter"),
+        ({"filter": {"label": 3}}, "filter"),
+        ({"filter": {"number": 10**400}}, "filter"),
         ({"crop": {"top": 0.6, "bottom": 0.4}}, "crop"),
         ({"crop": {"top": -0.1}}, "crop.top"),
         ({"crop": {"middle": 1}}, "crop.middle"),
@@ -191,3 +196,28 @@ def test_web_addresses_are_off_and_unknown_keys_are_404(client: TestClient) -> N
     problem(client.post("/v1/search", json=body), 403, "image_url_off")
     problem(client.post("/v1/search", json={"key": "nobody.png"}), 404, "key_not_found")
     problem(client.post("/v1/search", json={"key": "a\0b"}), 404, "key_not_found")
+
+
+def test_megabytes_of_text_do_not_hold_up_the_loop(
+    gallery: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading base64 and JSON is work like decoding: it runs in a worker's thread."""
+    threads: list[str] = []
+
+    def noting(call: Any) -> Any:
+        def noted(*given: Any) -> Any:
+            threads.append(threading.current_thread().name)
+            return call(*given)
+
+        return noted
+
+    monkeypatch.setattr(thesis, "decode_base64", noting(decode_base64))
+    monkeypatch.setattr(search, "decode_base64", noting(decode_base64))
+    monkeypatch.setattr(search, "parse_search_body", noting(parse_search_body))
+    with TestClient(create_app(gallery)) as client:
+        assert client.post("/", content=as_base64(picture(1))).status_code == 200
+        body = {"image_base64": as_base64(picture(1))}
+        assert client.post("/v1/search", json=body).status_code == 200
+    assert [name.rpartition("_")[0] for name in threads] == [
+        *("vizinho-search", "vizinho-files", "vizinho-search")
+    ]

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from vizinho.engines.filters import where
+from vizinho.errors import GalleryError
 
 MAX_K = 100
 MAX_OFFSET = 10_000
@@ -45,6 +48,15 @@ class SearchFields(BaseModel):
     fingerprint: str | None = Field(
         None, description="The model you count on; answered 409 when the gallery has another."
     )
+
+    @field_validator("filter")
+    @classmethod
+    def _can_be_compared(cls, filter: dict[str, Value] | None) -> dict[str, Value] | None:
+        try:
+            where(filter or {})
+        except GalleryError as error:
+            raise ValueError(error.message) from error
+        return filter
 
 
 class SearchBody(SearchFields):

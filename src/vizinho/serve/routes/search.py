@@ -15,7 +15,7 @@ from vizinho.serve.body import (
     decode_base64,
     form_fields,
     open_form,
-    read_search_body,
+    parse_search_body,
     read_upload,
 )
 from vizinho.serve.errors import ApiError, ErrorBody
@@ -64,7 +64,7 @@ async def search(request: Request) -> SearchAnswer:
             data = await read_upload(form.get("image"), service.options.max_upload_bytes)
         return await _answer(service, fields, data)
     if kind == "application/json":
-        body = await read_search_body(request)
+        body = await service.files.run(parse_search_body, await request.body())
         return await _answer(service, body, None)
     raise ApiError(
         415,

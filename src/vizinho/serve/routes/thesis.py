@@ -6,9 +6,10 @@ import time
 
 from fastapi import APIRouter, Request
 
+from vizinho.gallery import Match
 from vizinho.serve.body import decode_base64
 from vizinho.serve.errors import ErrorBody
-from vizinho.serve.service import base_url, image_path, service_of
+from vizinho.serve.service import Service, base_url, image_path, service_of
 
 router = APIRouter(tags=["thesis"])
 
@@ -31,9 +32,9 @@ TEN = 10
 async def search(request: Request) -> dict[str, dict[str, float]]:
     service = service_of(request)
     service.searches.refuse_if_full()
-    data = decode_base64(await request.body(), service.options.max_upload_bytes)
+    body = await request.body()
     start = time.perf_counter()
-    matches = await service.searches.run(service.gallery.search, data, k=TEN)
+    matches = await service.searches.run(_search, service, body)
     service.metrics.search_seconds.observe(time.perf_counter() - start)
     base = base_url(request)
     results: dict[str, float] = {}
@@ -41,3 +42,9 @@ async def search(request: Request) -> dict[str, dict[str, float]]:
         path = image_path(match.key, match.url)
         results[base + path if path.startswith("/") else path] = match.distance
     return {"results": results}
+
+
+def _search(service: Service, body: bytes) -> list[Match]:
+    """In a worker from the text on: megabytes of base64 take long enough to hold up the loop."""
+    data = decode_base64(body, service.options.max_upload_bytes)
+    return service.gallery.search(data, k=TEN)
