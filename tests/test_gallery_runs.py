@@ -14,8 +14,11 @@ import pytest
 
 from toys import encode, make_toy_bundle, noise, write_pictures
 from vizinho.blobs import LocalBlobs
+from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.errors import GalleryBusy, GalleryError
 from vizinho.gallery import Gallery, NewImage, layout
+from vizinho.gallery import intake as intake_module
+from vizinho.gallery import jobs as jobs_module
 from vizinho.gallery import pipeline as pipeline_module
 
 
@@ -215,3 +218,44 @@ def test_an_error_in_the_middle_keeps_what_was_committed(
         report = gallery.sync_folder(folder)
         assert (report.added, report.unchanged, len(seen)) == (700 - kept, kept, 700 - kept)
         check(gallery, folder)
+
+
+def test_bytes_that_go_from_one_key_to_another_stay(
+    tmp_path: Path, toy_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker stores them for the new key while the old key's are being dropped."""
+    moving, other = encode(noise(1)), encode(noise(2))
+    committed, stored = threading.Event(), threading.Event()
+    commit, put, delete = EmbeddedEngine.add, LocalBlobs.put, LocalBlobs.delete
+
+    def late(source: bytes) -> bytes:
+        if source == moving:
+            committed.wait(5)
+        return source
+
+    def telling(self: EmbeddedEngine, *rows: object, **more: object) -> None:
+        commit(self, *rows, **more)  # type: ignore[arg-type]
+        committed.set()
+
+    def storing(self: LocalBlobs, key: str, data: bytes) -> None:
+        put(self, key, data)
+        if data == moving:
+            stored.set()
+
+    def waiting(self: LocalBlobs, key: str) -> None:
+        stored.wait(5)
+        delete(self, key)
+
+    with Gallery.create(tmp_path / "g.vizinho", model=toy_bundle) as gallery:
+        gallery.add([NewImage(moving, key="old")])
+        gallery.workers = 1
+        monkeypatch.setattr(pipeline_module, "_CHUNK", 1)
+        monkeypatch.setattr(intake_module, "_COMMIT_IMAGES", 1)
+        monkeypatch.setattr(jobs_module, "read_bytes", late)
+        monkeypatch.setattr(EmbeddedEngine, "add", telling)
+        monkeypatch.setattr(LocalBlobs, "put", storing)
+        monkeypatch.setattr(LocalBlobs, "delete", waiting)
+        report = gallery.add([NewImage(other, key="old"), NewImage(moving, key="new")])
+        assert (report.changed, report.added) == (1, 1)
+        assert gallery.image_bytes("old")[0] == other
+        assert gallery.image_bytes("new")[0] == moving

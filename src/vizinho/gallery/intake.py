@@ -84,6 +84,7 @@ class Intake:
         self._blobs = blobs
         self._report = report
         self._before = before
+        self._dropped: set[str] = set()
         self._pipeline = Pipeline(embedder, self._known, self._keep, report.stages, workers)
 
     def run(
@@ -106,6 +107,9 @@ class Intake:
                     progress(done, total)
             again += self._settle(batch)
             if not again:
+                # Only now that no worker is at it: one may have stored the same bytes anew, for a
+                # row that is not committed yet.
+                drop_blobs(self._engine, self._blobs, self._dropped)
                 return
             jobs = again
             done -= len(again)
@@ -127,13 +131,10 @@ class Intake:
         draft = _Draft(self._engine, self._report, batch)
         again = [outcome.job for outcome in batch if not draft.take(outcome)]
         draft.commit()
-        self._drop_blobs(draft.dropped)
+        self._dropped |= draft.dropped
         stages = self._report.stages
         stages["write"] = stages.get("write", 0.0) + time.perf_counter() - start
         return again
-
-    def _drop_blobs(self, hashes: Iterable[str]) -> None:
-        drop_blobs(self._engine, self._blobs, hashes)
 
 
 def drop_blobs(engine: Engine, blobs: LocalBlobs, hashes: Iterable[str]) -> None:
