@@ -80,3 +80,13 @@ def test_numbers_of_any_size_can_be_asked_for(here: Path) -> None:
     assert [match["key"] for match in json.loads(found.stdout)] == ["far.png"]
     done = vizinho("search", "far.png", "--where", f"metres={10**400}")
     assert (done.exit_code, "too large" in done.stderr) == (1, True)
+
+
+@pytest.mark.parametrize("out", ["pictures", ".", "toy/bundle.json"])
+def test_a_training_asks_before_it_starts_whether_its_model_has_a_place(
+    here: Path, out: str
+) -> None:
+    done = vizinho("train", "nowhere", "--out", out)
+    assert (done.exit_code, "is not a model bundle" in done.stderr) == (1, True)
+    again = vizinho("train", "nowhere", "--out", "toy")
+    assert "is not a model bundle" not in again.stderr

@@ -136,10 +136,7 @@ def write_bundle(
     bundle. Raises BundleError when ``folder`` holds something else, or when the disk refuses.
     """
     target = Path(folder)
-    if target.exists() and not _replaceable(target):
-        raise BundleError(
-            f"{target} exists and is not a model bundle.", "Choose another place for the model."
-        )
+    check_place(target)
     info = BundleInfo(
         name=name,
         dimension=dimension,
@@ -168,6 +165,16 @@ def write_bundle(
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
     return info
+
+
+def check_place(folder: str | Path) -> None:
+    """Raises BundleError when ``folder`` holds something that `write_bundle` would not replace:
+    whoever works for an hour before writing asks first."""
+    target = Path(folder)
+    if target.exists() and not _replaceable(target):
+        raise BundleError(
+            f"{target} exists and is not a model bundle.", "Choose another place for the model."
+        )
 
 
 def _replaceable(folder: Path) -> bool:

@@ -77,6 +77,13 @@ def command(
     Run the same command again after Ctrl-C or a crash: it goes on from its last checkpoint, kept
     in OUT.run beside the bundle with the curve of the training.
     """
+    from vizinho.bundle import check_place
+
+    if out.name in ("", ".."):
+        # "." has no name of its own, to call the model and its run by.
+        out = out.resolve()
+    check_place(out)
+
     from vizinho.cli.training_view import TrainingView
     from vizinho.datasets import load_dataset
     from vizinho.settings import load
