@@ -106,14 +106,15 @@ def test_a_resnet_with_the_thesis_protocol_learns(stripes, tmp_path):
     told = recipe(
         "thesis",
         stem="cifar",
-        epochs=4,
+        epochs=6,
+        step_epochs=4,
         lr=0.02,
+        normalise=True,
         holdout=24,
         size=18,
-        batch_size=24,
-        micro_batch=24,
+        batch_size=12,
+        micro_batch=12,
         dimension=8,
-        mining="semi-hard",
     )
     watcher = Watcher()
     train(told, stripes, tmp_path, watcher)

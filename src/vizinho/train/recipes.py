@@ -121,6 +121,8 @@ RECIPES: Final[Mapping[str, tuple[str, Recipe]]] = {
             normalise=False,
             mirrored=False,
             loss="triplet",
+            # Triplets drawn at random, as in the thesis, in the mean.
+            mining="batch-all",
             optimiser="sgd",
             lr=0.1,
             momentum=0.9,
