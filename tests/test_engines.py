@@ -224,8 +224,11 @@ def test_rows_come_back_as_they_went_in(open_engine: OpenEngine) -> None:
     engine.close()
 
 
-def test_metadata_that_json_can_not_hold_is_refused_and_nothing_written(engine: Engine) -> None:
-    bad = replace(row(2), metadata={"when": object()})
+@pytest.mark.parametrize("value", [object(), float("nan"), "\ud800"])
+def test_metadata_that_json_can_not_hold_is_refused_and_nothing_written(
+    engine: Engine, value: object
+) -> None:
+    bad = replace(row(2), metadata={"when": value})
     with pytest.raises(GalleryError, match="k0002"):
         engine.add([row(1), bad], random_vectors(0, 2))
     assert engine.count() == 0

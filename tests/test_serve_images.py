@@ -147,8 +147,9 @@ def test_add_refuses_what_it_can_not_use(writer: TestClient) -> None:
     for key in ("../out.png", "/etc/cron.d/x", "a/../../b", "a\0b"):
         response = writer.post("/v1/images", **upload(encode(noise(2000))), data={"key": key})
         assert response.status_code == 422, (key, response.text)
-    bad = writer.post("/v1/images", **upload(picture(1)), data={"metadata": "[1]"})
-    problem(bad, 422, "bad_field")
+    for metadata in ("[1]", '{"a": NaN}', '{"a": "\\ud800"}'):
+        bad = writer.post("/v1/images", **upload(picture(1)), data={"metadata": metadata})
+        assert "metadata" in problem(bad, 422, "bad_field")["message"]
     assert writer.get("/v1/model").json()["images"] == 12
 
 

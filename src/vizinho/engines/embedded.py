@@ -266,8 +266,10 @@ def _row(record: Sequence[Any]) -> Row:
 
 def _dumps(row: Row) -> str:
     try:
-        return json.dumps(row.metadata, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
+        text = json.dumps(row.metadata, ensure_ascii=False, allow_nan=False)
+        text.encode()  # half a surrogate pair is valid JSON and no text
+        return text
+    except (TypeError, ValueError, RecursionError) as error:
         raise GalleryError(f"The metadata of {row.key!r} can't be kept: {error}.") from error
 
 

@@ -104,7 +104,10 @@ def form_fields(form: FormData) -> SearchFields:
 def parse_json(name: str, text: str) -> Any:
     """JSON in a text field; 422 when it is none."""
     try:
-        return json.loads(text)
+        value = json.loads(text)
+        # Python also reads NaN and half surrogate pairs, which no other program would.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        return value
     except (ValueError, RecursionError) as error:
         raise bad_field(name, "this is not JSON", 'Such as {"label": "cat"}.') from error
 
