@@ -79,8 +79,7 @@ def train(
     network = build_network(recipe).to(device)
     loss = build_loss(recipe, len(pixels.classes)).to(device)
     optimisers = build_optimisers(recipe, network, loss)
-    groups = [group for optimiser in optimisers for group in optimiser.param_groups]
-    full_rates = [group["lr"] for group in groups]
+    full_rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
     progress = Progress(steps=recipe.epochs * per_epoch)
 
     arithmetic = ""
@@ -135,8 +134,9 @@ def train(
         done = progress.step - epoch * per_epoch
         for images, labels in batches[size].epoch(epoch, skip=done):
             factor = rate(recipe, progress.step / progress.steps)
-            for group, full in zip(groups, full_rates, strict=True):
-                group["lr"] = full * factor
+            for optimiser, rates in zip(optimisers, full_rates, strict=True):
+                for group, full in zip(optimiser.param_groups, rates, strict=True):
+                    group["lr"] = full * factor
 
             embeddings, value = accumulate(
                 network, loss, images.to(device), labels.to(device), recipe, precision
