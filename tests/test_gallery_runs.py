@@ -125,6 +125,17 @@ def test_folders_of_killed_creations_are_swept(tmp_path: Path, toy_bundle: Path)
     assert alive.exists()
 
 
+def test_a_gallery_takes_the_model_and_leaves_its_report(tmp_path: Path) -> None:
+    bundle = make_toy_bundle(tmp_path)
+    (bundle / "report").mkdir()
+    (bundle / "report" / "sheet.png").write_bytes(bytes(1000))
+    Gallery.create(tmp_path / "g.vizinho", model=bundle).close()
+    with Gallery.open(tmp_path / "g.vizinho", model=bundle) as gallery:
+        assert gallery.embedder.dimension == 12
+    copied = {path.name for path in (tmp_path / "g.vizinho" / "model").rglob("*")}
+    assert copied == {"model.onnx", "bundle.json"}
+
+
 def test_a_creation_that_fails_leaves_nothing(
     tmp_path: Path, toy_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from vizinho.bundle import read_bundle, resolve_bundle
+from vizinho.bundle import INFO_FILE, MODEL_FILE, read_bundle, resolve_bundle
 from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.errors import FingerprintMismatch, GalleryDamaged
 from vizinho.gallery import layout
@@ -22,7 +22,10 @@ def create(path: Path, model: str | Path | None, *, overwrite: bool) -> None:
     )
 
     def fill(folder: Path) -> None:
-        shutil.copytree(bundle, folder / layout.MODEL)
+        (folder / layout.MODEL).mkdir()
+        # Only what a bundle is: a report with its pictures may lie beside it.
+        for name in (MODEL_FILE, INFO_FILE):
+            shutil.copyfile(bundle / name, folder / layout.MODEL / name)
         (folder / layout.IMAGES).mkdir()
         EmbeddedEngine.create(folder / layout.CATALOGUE, info.dimension).close()
         layout.write_about(folder, about)
