@@ -151,6 +151,21 @@ def test_a_checkpoint_of_another_recipe_is_refused_but_the_descriptor_may_change
     images = torch.randn(2, 3, 18, 18)
     assert first.network(images).shape == (2, 8)
     assert other.network(images).shape == (2, 256)
+    # The mirrored embedding is the middle of both sides', and needs no training of its own.
+    plain = train(replace(TINY, mirrored=False), stripes, tmp_path, Watcher()).network
+    with torch.no_grad():
+        both = plain(images) + plain(images.flip(3))
+        assert torch.allclose(first.network(images), both / both.norm(dim=1, keepdim=True))
+    again = train(TINY, stripes, tmp_path, Watcher())
+    assert torch.equal(again.network(images), first.network(images))
+
+
+def test_a_checkpoint_that_does_not_say_its_arithmetic_is_gone_on_with(stripes, tmp_path):
+    train(replace(TINY, epochs=1), stripes, tmp_path, Watcher())
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    del state["precision"]
+    torch.save(state, tmp_path / "checkpoint.pt")
+    assert train(replace(TINY, epochs=1), stripes, tmp_path, Watcher()).precision == "float32"
 
 
 def test_a_warm_start_says_what_did_not_load(stripes, tmp_path):

@@ -18,7 +18,13 @@ from vizinho.train.batches import Batches, normalise
 from vizinho.train.collapse import CollapseMonitor
 from vizinho.train.data import Decoding, Pixels, load_pixels
 from vizinho.train.fastnet import FastNet
-from vizinho.train.networks import build_loss, build_network, build_optimisers, rate
+from vizinho.train.networks import (
+    build_loss,
+    build_network,
+    build_optimisers,
+    load_weights,
+    rate,
+)
 from vizinho.train.precision import Precision
 from vizinho.train.pretrained import initialise
 from vizinho.train.recipes import Recipe
@@ -87,13 +93,13 @@ def train(
     if file.exists():
         state = checkpoint.load(file)
         checkpoint.check_same(file, state, recipe, pixels.digest)
-        network.load_state_dict(state["network"])
+        load_weights(network, state["network"])
         loss.load_state_dict(state["loss"])
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         records = [EpochRecord(**record) for record in state["progress"].pop("records")]
         progress = Progress(**state["progress"], records=records)
-        arithmetic = state["precision"]
+        arithmetic = state.get("precision", "")
     else:
         whiten(network, pixels.train[recipe.size], recipe)
         first = initialise(network, recipe.init)

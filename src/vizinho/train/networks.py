@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -51,6 +51,16 @@ def build_network(recipe: Recipe) -> nn.Module:
     if recipe.mirrored:
         network = Mirrored(network, recipe.normalise)
     return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Loads the state of a network of the same recipe, in place; strict about names and shapes.
+
+    Either of the two may be ``Mirrored``: that has no weights of its own, so one training serves
+    both.
+    """
+    body = network.network if isinstance(network, Mirrored) else network
+    body.load_state_dict({name.removeprefix("network."): w for name, w in weights.items()})
 
 
 def build_loss(recipe: Recipe, classes: int) -> nn.Module:
