@@ -88,6 +88,8 @@ def commit() -> str | None:
     """The commit this code is of; None outside a checkout. A ``+`` marks uncommitted changes."""
     here = Path(__file__).parent
     try:
+        # An installed Vizinho may lie in the repository of somebody's own project.
+        _git("ls-files", "--error-unmatch", "--", Path(__file__).name, at=here)
         head = _git("rev-parse", "HEAD", at=here)
         return head + ("+" if _git("status", "--porcelain", "--", str(here), at=here) else "")
     except (OSError, subprocess.SubprocessError):
