@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from vizinho.datasets import LabelledImages, load_dataset
+from real_data import real
+from vizinho.datasets import load_dataset
 from vizinho.datasets.cifar import CIFAR10_CLASSES
 from vizinho.errors import DatasetError
 from vizinho.preprocess import PreprocessSpec
@@ -227,15 +228,6 @@ def test_names_are_known_without_the_meta_file(tmp_path: Path) -> None:
     write_pickles(tmp_path / "cifar-10-batches-py")
     (tmp_path / "cifar-10-batches-py" / "batches.meta").unlink()
     assert load_dataset("cifar10:test", data_dir=tmp_path).classes == list(CIFAR10_CLASSES)
-
-
-def real(spec: str) -> LabelledImages:
-    default = Path(__file__).resolve().parents[2] / "shared" / "datasets"
-    data_dir = Path(os.environ.get("VIZINHO_DATA", default))
-    try:
-        return load_dataset(spec, data_dir=data_dir)
-    except DatasetError as error:
-        pytest.skip(str(error))
 
 
 @pytest.mark.data

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from real_data import real
 from toy_gallery import make_toy_gallery
 from toys import write_pictures
 
@@ -220,10 +221,7 @@ def test_ctrl_c_while_indexing_leaves_a_gallery_that_goes_on(here: Path, tmp_pat
 
 @pytest.mark.data
 def test_the_shipped_model_finds_a_cifar_picture_in_itself(tmp_path: Path) -> None:
-    from vizinho.datasets import load_dataset
-
-    data = os.environ.get("VIZINHO_DATA") or Path(__file__).resolve().parents[3] / "shared/datasets"
-    dataset = load_dataset("cifar10:test", data_dir=Path(data)).subset(range(200))
+    dataset = real("cifar10:test").subset(range(200))
     pictures = tmp_path / "pictures"
     for index in range(len(dataset)):
         label = dataset.classes[dataset.labels[index]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import os
 import re
 import signal
 from pathlib import Path
@@ -23,6 +22,7 @@ from browsing import (
     tiles,
     watch_what_is_sent,
 )
+from real_data import real
 from serving import large_photo, picture, running
 
 pytestmark = NEEDS_CHROMIUM
@@ -178,15 +178,9 @@ def test_a_newer_question_wins(visit: Visit) -> None:
 @pytest.mark.data
 def test_real_pictures(browser: Browser, tmp_path: Path) -> None:
     from toys import make_toy_bundle
-    from vizinho.datasets import load_dataset
-    from vizinho.errors import VizinhoError
     from vizinho.gallery import Gallery
 
-    folder = Path(os.environ.get("VIZINHO_DATA", "../shared/datasets"))
-    try:
-        dataset = load_dataset("cifar10:test", data_dir=folder).subset(range(0, 400))
-    except VizinhoError as error:
-        pytest.skip(str(error))
+    dataset = real("cifar10:test").subset(range(0, 400))
     path = tmp_path / "cifar.vizinho"
     with Gallery.create(path, model=make_toy_bundle(tmp_path)) as gallery:
         gallery.add_dataset(dataset)
