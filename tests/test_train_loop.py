@@ -19,6 +19,7 @@ from vizinho.errors import (  # noqa: E402
     TrainingInterrupted,
 )
 from vizinho.evaluate import precision_at_1  # noqa: E402
+from vizinho.train.checkpoint import alone  # noqa: E402
 from vizinho.train.data import load_pixels, shrink, stratified  # noqa: E402
 from vizinho.train.loop import train  # noqa: E402
 from vizinho.train.precision import Precision  # noqa: E402
@@ -179,6 +180,14 @@ def test_a_warm_start_says_what_did_not_load(stripes, tmp_path):
     train(replace(TINY, epochs=1, dimension=4), stripes, tmp_path / "third", cold)
     assert cold.notes == []
     assert watcher.records[0].loss < cold.records[0].loss
+
+
+def test_two_trainings_never_share_a_folder(tmp_path):
+    run = tmp_path / "model.run"
+    with alone(run), pytest.raises(TrainingError, match="Another training"), alone(run):
+        pass
+    with alone(run):
+        pass
 
 
 def test_a_damaged_checkpoint_says_so(stripes, tmp_path):

@@ -106,3 +106,10 @@ def test_none_leaves_a_field_as_it_is():
     assert recipe("thesis", lr=None, epochs=3) == recipe("thesis", epochs=3)
     with pytest.raises(SettingsError, match="fast, fast-triplet, thesis"):
         recipe("slow")
+
+
+def test_the_small_copies_keep_their_proportion():
+    assert recipe("fast").low_size == 24
+    assert recipe("fast", size=64).low_size == 48
+    assert recipe("fast", size=64, low_size=32).low_size == 32
+    assert recipe("fast", size=18).low_size == 18

@@ -4,7 +4,8 @@ Every variable is optional, and an option on the command line always wins over i
 
 ``VIZINHO_DATA``      folder of the data sets (default: ``datasets`` in the cache folder)
 ``VIZINHO_CACHE``     folder for downloads (default: the system's cache folder)
-``VIZINHO_GALLERY``   gallery used when none is named
+``VIZINHO_GALLERY``   gallery to search, serve or change when none is named; ``index`` names a new
+                      one after its source
 ``VIZINHO_MODEL``     model used for new galleries when none is named
 ``VIZINHO_HOST``      address the server listens on (default 127.0.0.1)
 ``VIZINHO_PORT``      port the server listens on (default 8000)

@@ -116,17 +116,25 @@ def command(
     images = load_dataset(dataset, data_dir=where)
     measured_on = load_dataset(validation, data_dir=where) if validation else None
 
+    from vizinho.train.checkpoint import alone
     from vizinho.train.finish import write_model
     from vizinho.train.loop import train
 
     run = out.with_name(out.name + ".run")
-    if fresh:
-        (run / "checkpoint.pt").unlink(missing_ok=True)
-    with TrainingView(told, quiet=as_json) as view:
-        trained = train(
-            told, images, run, view, validation=measured_on, decoding=view.decoding, threads=threads
-        )
-    info = write_model(trained, told, out, name or out.name)
+    with alone(run):
+        if fresh:
+            (run / "checkpoint.pt").unlink(missing_ok=True)
+        with TrainingView(told, quiet=as_json) as view:
+            trained = train(
+                told,
+                images,
+                run,
+                view,
+                validation=measured_on,
+                decoding=view.decoding,
+                threads=threads,
+            )
+        info = write_model(trained, told, out, name or out.name)
     skipped = images.skipped + (measured_on.skipped if measured_on else [])
     _show(trained, info, out, run, skipped, as_json)
 

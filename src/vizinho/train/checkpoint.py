@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +15,23 @@ from vizinho.errors import TrainingError
 from vizinho.train.recipes import EXPORT_ONLY, Recipe
 
 FORMAT = 1
+
+
+@contextmanager
+def alone(run: Path) -> Iterator[None]:
+    """Holds ``run`` against another training. Raises ``TrainingError`` when one has it already."""
+    run.mkdir(parents=True, exist_ok=True)
+    folder = os.open(run, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(
+                f"Another training is writing to {run}.", "Wait for it, or give another --out."
+            ) from None
+        yield
+    finally:
+        os.close(folder)
 
 
 def save(path: Path, state: dict[str, Any]) -> None:

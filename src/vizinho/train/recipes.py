@@ -19,6 +19,9 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "schedule": ("linear", "steps"),
 }
 
+#: The small copies' side as a share of the pictures', where only ``size`` is told.
+LOW_SCALE: Final = 0.75
+
 #: Fields that say what is exported, not what is learned: one training serves all their values.
 EXPORT_ONLY: Final = frozenset({"mirrored", "descriptor"})
 
@@ -142,7 +145,8 @@ RECIPES: Final[Mapping[str, tuple[str, Recipe]]] = {
 def recipe(name: str = "fast", **changes: Any) -> Recipe:
     """The recipe called ``name`` with some fields changed; ``None`` leaves a field as it is.
 
-    Raises ``SettingsError`` for an unknown name, field or value.
+    ``low_size`` follows ``size`` unless it is told too. Raises ``SettingsError`` for an unknown
+    name, field or value.
     """
     if name not in RECIPES:
         raise SettingsError(
@@ -151,4 +155,8 @@ def recipe(name: str = "fast", **changes: Any) -> Recipe:
     known = {field.name for field in fields(Recipe)}
     if unknown := set(changes) - known:
         raise SettingsError(f"A recipe has no {', '.join(sorted(unknown))}.")
-    return replace(RECIPES[name][1], **{k: v for k, v in changes.items() if v is not None})
+    told = {field: value for field, value in changes.items() if value is not None}
+    if "size" in told and "low_size" not in told:
+        # fastnet's last pooling needs 18 pixels; above that the small copies keep their proportion.
+        told["low_size"] = max(18, round(LOW_SCALE * told["size"]))
+    return replace(RECIPES[name][1], **told)
