@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import resource
 from dataclasses import replace
 
 import numpy as np
@@ -19,7 +20,7 @@ from vizinho.errors import (  # noqa: E402
     TrainingInterrupted,
 )
 from vizinho.evaluate import precision_at_1  # noqa: E402
-from vizinho.train.checkpoint import alone  # noqa: E402
+from vizinho.train.checkpoint import alone, load, save  # noqa: E402
 from vizinho.train.data import load_pixels, shrink, stratified  # noqa: E402
 from vizinho.train.loop import train  # noqa: E402
 from vizinho.train.precision import Precision  # noqa: E402
@@ -188,6 +189,21 @@ def test_two_trainings_never_share_a_folder(tmp_path):
         pass
     with alone(run):
         pass
+
+
+def test_a_full_disk_is_told_and_keeps_the_checkpoint_before(tmp_path):
+    file = tmp_path / "checkpoint.pt"
+    save(file, {"step": 1})
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # Past this size the system refuses to write, as it does on a full disk.
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, before[1]))
+    try:
+        with pytest.raises(TrainingError, match=r"checkpoint\.pt can.t be written: the disk is"):
+            save(file, {"step": 2, "network": torch.zeros(1_000_000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.pt"]
+    assert load(file)["step"] == 1
 
 
 def test_a_damaged_checkpoint_says_so(stripes, tmp_path):

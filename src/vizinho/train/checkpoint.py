@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 from collections.abc import Iterator
@@ -35,14 +36,37 @@ def alone(run: Path) -> Iterator[None]:
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Replaces ``path`` in one move: a crash leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Replaces ``path`` in one move: a crash leaves the old file or the new one.
+
+    Raises ``TrainingError`` when the disk does not take it; the old file stays then too.
+    """
     beside = path.with_suffix(".part")
-    with beside.open("wb") as file:
-        torch.save({"format": FORMAT, **state}, file)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("wb") as file:
+            torch.save({"format": FORMAT, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except (OSError, RuntimeError) as error:
+        beside.unlink(missing_ok=True)
+        cause = _of_the_system(error)
+        if cause is None:
+            raise
+        why, way_out = cause.strerror or str(cause), "Check the path and its owner"
+        if cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            why, way_out = "the disk is full", "Free some space"
+        raise TrainingError(
+            f"{path} can't be written: {why}.",
+            f"{way_out} and run the same command again: it goes on from its last checkpoint.",
+        ) from error
+
+
+def _of_the_system(error: BaseException | None) -> OSError | None:
+    """The system's error behind one of torch's, whose writer speaks of positions instead."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error
 
 
 def load(path: Path) -> dict[str, Any]:
