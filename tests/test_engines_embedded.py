@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from vizinho.engines import Row
 from vizinho.engines.embedded import EmbeddedEngine
+from vizinho.engines.sqlite import explained
 from vizinho.errors import GalleryBusy, GalleryDamaged, GalleryError
 
 
@@ -52,6 +55,18 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(tmp_path: Path) -> None
     engine.add(rows_of(100), np.ones((1, 4), np.float32))
     assert engine.count() == 101
     engine.close()
+
+
+def test_a_disk_too_full_to_open_on_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    with pytest.raises(GalleryError, match=r"disk I/O error"), explained(tmp_path / "c.sqlite"):
+        raise error
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=4096))
+    with pytest.raises(GalleryError, match=r"disk is full"), explained(tmp_path / "c.sqlite"):
+        raise error
 
 
 def test_a_file_that_is_no_catalogue(tmp_path: Path) -> None:

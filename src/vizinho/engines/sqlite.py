@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from urllib.parse import quote
 from vizinho.errors import GalleryBusy, GalleryDamaged, GalleryError
 
 _PATIENCE_SECONDS = 10.0
+_SHARED_MEMORY_BYTES = 32 * 1024
 
 
 def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
@@ -69,7 +71,7 @@ def explained(path: Path) -> Iterator[None]:
             raise GalleryBusy(
                 f"{path} is held by another process.", "Try again when it has finished."
             ) from error
-        if code == sqlite3.SQLITE_FULL:
+        if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_room(path)):
             raise GalleryError(
                 f"{path} can't grow: the disk is full. Nothing was half-written.",
                 "Free some space and run it again.",
@@ -85,3 +87,14 @@ def explained(path: Path) -> Iterator[None]:
         if code:
             raise GalleryError(f"{path}: {error}.") from error
         raise
+
+
+def _no_room(path: Path) -> bool:
+    """Whether the disk is so full that SQLite's shared memory beside ``path`` does not fit.
+
+    SQLite calls that a plain "disk I/O error", also when the file is only to be read.
+    """
+    try:
+        return shutil.disk_usage(path.parent).free < _SHARED_MEMORY_BYTES
+    except OSError:
+        return False
