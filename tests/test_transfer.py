@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -147,6 +149,21 @@ def test_offline_is_said_plainly(tmp_path: Path) -> None:
         fetch_file(f"{dead_url}/f", tmp_path / "f", verify=must_be(b""), patience=QUICK)
     assert left_in(tmp_path) == []
     assert remote_size(f"{dead_url}/f") is None
+
+
+def test_a_name_that_nobody_knows_is_asked_for_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def offline(*_: object, **__: object) -> None:
+        asked.append(1)
+        raise URLError(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+
+    monkeypatch.setattr("urllib.request.urlopen", offline)
+    with pytest.raises(DownloadError, match=r"can't be fetched: Name or service not known"):
+        fetch_file("http://nowhere/f", tmp_path / "f", verify=must_be(b""), patience=QUICK)
+    assert len(asked) == 1
 
 
 def test_two_downloads_of_one_file_do_not_mix(site: Site, tmp_path: Path) -> None:

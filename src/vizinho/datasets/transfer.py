@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import os
+import socket
 import time
 import urllib.error
 import urllib.request
@@ -95,7 +96,9 @@ def _get_all(
         except _NETWORK as error:
             reason = error
         failures = 1 if part.stat().st_size > before else failures + 1
-        if failures >= patience.attempts:
+        # A name that nobody knows: the machine is offline, and asking again would only take time.
+        hopeless = not before and _unknown_host(reason)
+        if hopeless or failures >= patience.attempts:
             raise DownloadError(f"{url} can't be fetched: {_words(reason)}.") from reason
         time.sleep(patience.pause * 2 ** (failures - 1))
 
@@ -222,6 +225,11 @@ def _disk(path: Path) -> Iterator[None]:
             f"{path} can't be written: {error.strerror or error}.",
             "Choose another data folder with VIZINHO_DATA, or make room.",
         ) from error
+
+
+def _unknown_host(error: Exception) -> bool:
+    reason = getattr(error, "reason", error)
+    return isinstance(reason, socket.gaierror) and reason.errno == socket.EAI_NONAME
 
 
 def _words(error: Exception) -> str:
