@@ -63,6 +63,17 @@ def test_the_table_comes_also_where_a_picture_has_gone(here: Path) -> None:
     assert row == [(255, 0, 0), (255, 0, 0), (211, 211, 211), (211, 211, 211)]
 
 
+def test_a_search_that_finds_nothing_says_why(here: Path) -> None:
+    done = vizinho("search", "pictures/red.png", "--where", "label=nonsense", "--where", "year=7")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr == "No picture of the gallery has label=nonsense and year=7.\n"
+    vizinho("remove", *(path.name for path in (here / "pictures").iterdir()))
+    done = vizinho("search", "pictures/red.png")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert done.stderr.startswith("The gallery is empty: fill it with `vizinho index`")
+    assert json.loads(vizinho("search", "pictures/red.png", "--json").stdout) == []
+
+
 def test_a_label_that_is_a_number_can_be_asked_for(here: Path) -> None:
     plain((250, 0, 0)).save(here / "seven.png")
     vizinho("add", "seven.png", "--label", "7")

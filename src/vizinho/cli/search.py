@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vizinho.cli.console import AsJson, GalleryOption, edge, parse_pairs, print_json, print_table
+from vizinho.cli.console import (
+    AsJson,
+    GalleryOption,
+    edge,
+    err,
+    parse_pairs,
+    print_json,
+    print_table,
+)
 from vizinho.errors import ImageError, KeyNotFound
 
 if TYPE_CHECKING:
@@ -52,8 +60,13 @@ def command(
         if as_json:
             print_json([asdict(match) for match in matches])
             return
-        _show_in_terminal(opened, picture, matches, pictures)
-    _print_matches(matches)
+        empty = not opened.count
+        if matches:
+            _show_in_terminal(opened, picture, matches, pictures)
+    if matches:
+        _print_matches(matches)
+    else:
+        _print_nothing(empty, filter)
 
 
 def _print_matches(matches: Sequence[Match]) -> None:
@@ -74,6 +87,15 @@ def _print_matches(matches: Sequence[Match]) -> None:
         }
         rows.append([cells[column] for column in columns])
     print_table(columns, rows, right=("#", "distance", "probability"))
+
+
+def _print_nothing(empty: bool, filter: dict[str, Any]) -> None:
+    told = "No picture of the gallery has " + " and ".join(
+        f"{name}={value}" for name, value in filter.items()
+    )
+    if empty:
+        told = "The gallery is empty: fill it with `vizinho index` or `vizinho add`"
+    err().print(f"{told}.", markup=False, highlight=False)
 
 
 def _show_in_terminal(
