@@ -26,7 +26,8 @@ MakeIntake = Callable[[Callable[[Sequence[Outcome[Wanted]]], None]], Intake]
 class FolderSync:
     """One run over a folder.
 
-    Its rows are those whose key is the path of a recorded file of the same hash; other rows of the
+    Its rows are those whose key is the path of a recorded file, whatever the recorded hash: a run
+    killed between recording a file and committing its row leaves the two apart. Other rows of the
     gallery are left alone.
     """
 
@@ -80,9 +81,7 @@ class FolderSync:
         displaced = {
             row.hash: row
             for row in self._rows.values()
-            if (seen := self._seen.get(row.key)) is not None
-            and seen.hash == row.hash
-            and self._trusted.get(row.key) != row.hash
+            if row.key in self._seen and self._trusted.get(row.key) != row.hash
         }
         homes = self._homes(displaced)
         moved = {
@@ -94,7 +93,8 @@ class FolderSync:
         gone = [
             row.key
             for row in displaced.values()
-            if row.hash not in homes and (row.key not in self._files or row.key in taken)
+            if row.hash not in homes
+            and (row.key not in self._files or row.key in self._trusted or row.key in taken)
         ]
         remove = [key for key in (*gone, *moved) if key not in taken]
         if moved:

@@ -52,7 +52,9 @@ def choose_queries(
     good = best_first[np.lexsort((-hits[best_first], turn[best_first]))][:count]
     good = good[np.argsort(-hits[good], kind="stable")]
     worst = np.lexsort((evaluation.distances[asked, 0], hits))[:count]
-    return {"good": asked[good], "random": asked[np.sort(shuffled[:count])], "worst": asked[worst]}
+    # The good ones come from the front of the shuffle; its end is independent of them.
+    chance = np.sort(shuffled[-count:])
+    return {"good": asked[good], "random": asked[chance], "worst": asked[worst]}
 
 
 def contact_sheet(
