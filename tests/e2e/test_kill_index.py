@@ -6,6 +6,7 @@ with SIGKILL at random moments; after each kill the gallery is looked at, and th
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
@@ -23,6 +24,11 @@ Snapshot = dict[str, tuple[str, bytes]]
 PICTURES = 300
 KILLS = 20
 SOURCE = Path(__file__).resolve().parents[2] / "src"
+
+
+# No two pictures are ever alike: of two, the one that came first is kept, which a gallery that
+# lived through the kills and one made afterwards see differently.
+SEEDS = itertools.count(10_000)
 
 
 def start(folder: Path, gallery: Path, bundle: Path) -> subprocess.Popen[bytes]:
@@ -53,9 +59,9 @@ def change(folder: Path, round_: int) -> None:
     for name in chance.sample(sorted(path.name for path in folder.iterdir()), 12):
         (folder / name).rename(folder / f"r{round_:02d}-{name}")
     for number in range(60):
-        write(folder / f"n{round_:02d}-{number:02d}.png", 10_000 + 100 * round_ + number)
+        write(folder / f"n{round_:02d}-{number:02d}.png", next(SEEDS))
     for name in chance.sample(sorted(path.name for path in folder.iterdir()), 8):
-        write(folder / name, 90_000 + 100 * round_ + len(name) + chance.randrange(10**6))
+        write(folder / name, next(SEEDS))
 
 
 def write(path: Path, seed: int) -> None:
