@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +12,10 @@ from PIL import Image
 from vizinho.datasets import LabelledImages
 from vizinho.errors import DatasetError
 from vizinho.preprocess import PreprocessSpec, to_pixels
+from vizinho.progress import Progress
 from vizinho.train.recipes import Recipe
 
-Decoding = Callable[[int, int | None], None]
+Decoding = Progress
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ def load_pixels(
         holdout, holdout_labels = images[aside], labels[aside]
         images, labels = images[~aside], labels[~aside]
     else:
-        holdout, kept = validation.with_classes(dataset.classes).pixels(recipe.spec, decoding)
-        holdout_labels = validation.with_classes(dataset.classes).labels[kept]
+        measured_on = validation.with_classes(dataset.classes)
+        holdout, kept = measured_on.pixels(recipe.spec, decoding)
+        holdout_labels = measured_on.labels[kept]
     if len(np.unique(labels)) < 2:
         raise DatasetError(
             f"{dataset.name} has {len(labels)} images of {len(np.unique(labels))} class to train "
