@@ -19,7 +19,7 @@ def images() -> np.ndarray:
 
 
 def drawn(batches: Batches, epoch: int, skip: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    images, labels = zip(*batches.epoch(epoch, skip), strict=True)
+    images, labels, _ = zip(*batches.epoch(epoch, skip), strict=True)
     return torch.cat(images).numpy(), torch.cat(labels).numpy()
 
 

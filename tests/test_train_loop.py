@@ -20,8 +20,9 @@ from vizinho.errors import (  # noqa: E402
     TrainingInterrupted,
 )
 from vizinho.evaluate import precision_at_1  # noqa: E402
+from vizinho.preprocess import PreprocessSpec  # noqa: E402
 from vizinho.train.checkpoint import alone, load, save  # noqa: E402
-from vizinho.train.data import load_pixels, shrink, stratified  # noqa: E402
+from vizinho.train.data import load_pixels, resized, stratified  # noqa: E402
 from vizinho.train.loop import train  # noqa: E402
 from vizinho.train.precision import Precision  # noqa: E402
 from vizinho.train.recipes import recipe  # noqa: E402
@@ -257,7 +258,7 @@ def test_without_held_out_images_nothing_is_measured(stripes, tmp_path):
 def test_shrunk_as_a_query_would_be(stripes):
     image = stripes.load(0)
     pixels = np.asarray(image)[None]
-    small = shrink(pixels, 12)
+    small = resized(pixels, PreprocessSpec(size=12))
     expected = np.asarray(image.resize((12, 12), Image.Resampling.BILINEAR))
     assert np.abs(small[0].astype(int) - expected).max() <= 1
 

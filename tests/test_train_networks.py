@@ -10,11 +10,11 @@ from vizinho.errors import SettingsError  # noqa: E402
 from vizinho.train.fastnet import FastNet  # noqa: E402
 from vizinho.train.networks import (  # noqa: E402
     Mirrored,
-    build_loss,
     build_network,
     build_optimisers,
     rate,
 )
+from vizinho.train.objectives import build_loss  # noqa: E402
 from vizinho.train.recipes import RECIPES, Recipe, recipe  # noqa: E402
 
 pytestmark = pytest.mark.train

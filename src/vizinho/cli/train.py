@@ -65,6 +65,10 @@ def command(
         str | None, typer.Option(help="random, imagenet, or a file of weights.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same training.")] = None,
+    more: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Any other field of the recipe."),
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Processor cores to use.")] = None,
     name: Annotated[
         str | None, typer.Option(help="The model's name; default: the folder's.")
@@ -87,6 +91,7 @@ def command(
     from vizinho.cli.training_view import TrainingView
     from vizinho.datasets import load_dataset
     from vizinho.settings import load
+    from vizinho.train.recipes import changes as parse_changes
     from vizinho.train.recipes import recipe as build
 
     changes: dict[str, Any] = {
@@ -111,7 +116,7 @@ def command(
         "init": init,
         "seed": seed,
     }
-    told = build(recipe, **changes)
+    told = build(recipe, **{**changes, **parse_changes(more or ())})
     where = load().data_dir
     images = load_dataset(dataset, data_dir=where)
     measured_on = load_dataset(validation, data_dir=where) if validation else None

@@ -6,6 +6,7 @@ A set that fits in memory needs no worker processes: one gather per batch shifts
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +24,14 @@ def normalise(pixels: Tensor, spec: PreprocessSpec) -> Tensor:
     mean = torch.tensor(spec.mean, device=pixels.device) * 255
     std = torch.tensor(spec.std, device=pixels.device) * 255
     return ((pixels.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+class Batch(NamedTuple):
+    """``images`` uint8 [B, H, W, 3], ``labels`` int64 [B], ``indices`` int64 [B] into the set."""
+
+    images: Tensor
+    labels: Tensor
+    indices: Tensor
 
 
 class Batches:
@@ -58,8 +67,8 @@ class Batches:
         """Batches in an epoch; the images left over sit out until the next shuffle."""
         return len(self.labels) // self.batch_size
 
-    def epoch(self, number: int, skip: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yields (uint8 [B, H, W, 3], int64 [B]) for each batch of epoch ``number`` from 0.
+    def epoch(self, number: int, skip: int = 0) -> Iterator[Batch]:
+        """Yields the batches of epoch ``number`` from 0.
 
         The first ``skip`` batches are passed over, which is how a resumed run goes on.
         """
@@ -76,4 +85,4 @@ class Batches:
             columns = torch.where(flipped[chosen, None], along.flip(0), along)
             columns = columns + left[chosen, None]
             images = self.padded[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
-            yield images, self.labels[chosen]
+            yield Batch(images, self.labels[chosen], chosen)

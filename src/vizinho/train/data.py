@@ -68,7 +68,7 @@ def load_pixels(
         digest.update(np.ascontiguousarray(array).data)
     train = {recipe.size: images}
     if recipe.low_share > 0 and recipe.low_size < recipe.size:
-        train[recipe.low_size] = shrink(images, recipe.low_size)
+        train[recipe.low_size] = resized(images, PreprocessSpec(size=recipe.low_size))
     return Pixels(
         dataset.name, dataset.classes, train, labels, holdout, holdout_labels, digest.hexdigest()
     )
@@ -88,10 +88,11 @@ def stratified(labels: NDArray[np.int64], count: int, seed: int) -> NDArray[np.b
     return aside
 
 
-def shrink(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+def resized(images: NDArray[np.uint8], spec: PreprocessSpec) -> NDArray[np.uint8]:
     """uint8 [N, H, H, 3] -> [N, size, size, 3], by the resize that queries go through."""
-    spec = PreprocessSpec(size=size)
-    small = np.empty((len(images), size, size, 3), dtype=np.uint8)
+    if images.shape[1] == spec.size:
+        return images
+    small = np.empty((len(images), spec.size, spec.size, 3), dtype=np.uint8)
     for i, pixels in enumerate(images):
         small[i] = to_pixels(Image.fromarray(pixels), spec)
     return small

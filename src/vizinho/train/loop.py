@@ -5,33 +5,28 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from vizinho.datasets import LabelledImages
 from vizinho.errors import TrainingInterrupted
-from vizinho.evaluate import precision_at_1
 from vizinho.train import checkpoint
-from vizinho.train.batches import Batches, normalise
+from vizinho.train.batches import Batches
 from vizinho.train.collapse import CollapseMonitor
 from vizinho.train.data import Decoding, Pixels, load_pixels
-from vizinho.train.fastnet import FastNet
 from vizinho.train.networks import (
-    build_loss,
     build_network,
     build_optimisers,
     load_weights,
     rate,
 )
+from vizinho.train.objectives import build_loss
+from vizinho.train.passes import accumulate, measure, settle, whiten
 from vizinho.train.precision import Precision
 from vizinho.train.pretrained import initialise
 from vizinho.train.recipes import Recipe
+from vizinho.train.teacher import Distilled, posteriors
 from vizinho.train.watching import Clock, EpochRecord, Progress, Watcher
-
-EMBED_BATCH = 250
-WHITENING_SAMPLE = 5000
 
 
 @dataclass(frozen=True)
@@ -83,7 +78,15 @@ def train(
     low_epochs = round(recipe.low_share * recipe.epochs) if len(batches) > 1 else 0
 
     network = build_network(recipe).to(device)
-    loss = build_loss(recipe, len(pixels.classes)).to(device)
+    loss = build_loss(recipe, len(pixels.classes))
+    posterior = None
+    if recipe.teacher:
+        kept = run / "teacher.npz"
+        posterior = posteriors(pixels, recipe, kept, threads=threads or 1, progress=decoding)
+        loss = Distilled(
+            loss, len(pixels.classes), recipe.dimension, recipe.temperature, recipe.distil
+        )
+    loss = loss.to(device)
     optimisers = build_optimisers(recipe, network, loss)
     full_rates = [[group["lr"] for group in optimiser.param_groups] for optimiser in optimisers]
     progress = Progress(steps=recipe.epochs * per_epoch)
@@ -107,6 +110,8 @@ def train(
             watcher.note(
                 f"Weights from {first.source}; left at random: {', '.join(first.left_random)}."
             )
+        elif recipe.init != "random":
+            settle(loss, network, pixels, recipe)
 
     network.train()
     # A resumed run keeps the arithmetic it began in, or its steps would not be the same.
@@ -138,14 +143,20 @@ def train(
     for epoch in range(len(progress.records), recipe.epochs):
         size = recipe.low_size if epoch < low_epochs else recipe.size
         done = progress.step - epoch * per_epoch
-        for images, labels in batches[size].epoch(epoch, skip=done):
+        for images, labels, indices in batches[size].epoch(epoch, skip=done):
             factor = rate(recipe, progress.step / progress.steps)
             for optimiser, rates in zip(optimisers, full_rates, strict=True):
                 for group, full in zip(optimiser.param_groups, rates, strict=True):
                     group["lr"] = full * factor
 
             embeddings, value = accumulate(
-                network, loss, images.to(device), labels.to(device), recipe, precision
+                network,
+                loss,
+                images.to(device),
+                labels.to(device),
+                recipe,
+                precision,
+                None if posterior is None else posterior[indices].to(device),
             )
             monitor.update(embeddings, value)
             for optimiser in optimisers:
@@ -180,63 +191,3 @@ def train(
         save()
         watcher.epoch(record)
     return Trained(network.eval(), pixels, progress, precision.name)
-
-
-def accumulate(
-    network: nn.Module,
-    loss: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    recipe: Recipe,
-    precision: Precision,
-) -> tuple[Tensor, float]:
-    """Adds the gradients of one batch, a micro-batch at a time; returns its embeddings and loss.
-
-    ``images`` uint8 [B, H, W, 3]. Pairs and triplets are formed inside a micro-batch: small ones
-    stay in the processor's cache, and batch normalisation sees each one alone.
-    """
-    seen, total = [], 0.0
-    for start in range(0, len(labels), recipe.micro_batch):
-        part = slice(start, start + recipe.micro_batch)
-        with precision.autocast():
-            embeddings = network(normalise(images[part], recipe.spec))
-        value = loss(embeddings.float(), labels[part]) * (len(labels[part]) / len(labels))
-        value.backward()
-        seen.append(embeddings.detach())
-        total += value.item()
-    return torch.cat(seen), total
-
-
-def whiten(network: nn.Module, images: NDArray[np.uint8], recipe: Recipe) -> None:
-    """Sets the first layer of every ``FastNet`` in ``network`` from the training images."""
-    for module in network.modules():
-        if isinstance(module, FastNet):
-            step = max(1, len(images) // WHITENING_SAMPLE)
-            sample = torch.from_numpy(images[::step][:WHITENING_SAMPLE])
-            device = module.whitening.weight.device
-            module.whiten(normalise(sample, recipe.spec).to(device))
-
-
-@torch.inference_mode()
-def embed(
-    network: nn.Module, images: NDArray[np.uint8], recipe: Recipe, device: torch.device
-) -> NDArray[np.float32]:
-    """uint8 [N, H, W, 3] -> embeddings float32 [N, D] as the finished network would give them."""
-    training = network.training
-    network.eval()
-    parts = [
-        network(normalise(torch.from_numpy(images[i : i + EMBED_BATCH]).to(device), recipe.spec))
-        for i in range(0, len(images), EMBED_BATCH)
-    ]
-    network.train(training)
-    found: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
-    return found
-
-
-def measure(
-    network: nn.Module, pixels: Pixels, recipe: Recipe, device: torch.device
-) -> float | None:
-    """Top-1 on the held-out images, leave-one-out; None when too few were held out."""
-    if len(pixels.holdout) < 2:
-        return None
-    return precision_at_1(embed(network, pixels.holdout, recipe, device), pixels.holdout_labels)

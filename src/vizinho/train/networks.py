@@ -1,8 +1,8 @@
-"""From a recipe to a network, its loss and its optimisers."""
+"""From a recipe to a network and its optimisers."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,13 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vizinho.train.fastnet import FastNet
-from vizinho.train.losses import NormalisedSoftmax, SupCon, Triplet, WeightedSum
-from vizinho.train.miners import miner
 from vizinho.train.optim import Muon
 from vizinho.train.recipes import Recipe
 from vizinho.train.resnet import resnet
-
-Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 class Mirrored(nn.Module):
@@ -43,7 +39,10 @@ def build_network(recipe: Recipe) -> nn.Module:
     network: nn.Module
     if recipe.network == "fastnet":
         network = FastNet(
-            recipe.dimension, normalise=recipe.normalise, descriptor=recipe.descriptor
+            recipe.dimension,
+            normalise=recipe.normalise,
+            descriptor=recipe.descriptor,
+            widths=(recipe.width, 4 * recipe.width, 4 * recipe.width),
         )
     else:
         depth = int(recipe.network.removeprefix("resnet"))
@@ -61,16 +60,6 @@ def load_weights(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
     """
     body = network.network if isinstance(network, Mirrored) else network
     body.load_state_dict({name.removeprefix("network."): w for name, w in weights.items()})
-
-
-def build_loss(recipe: Recipe, classes: int) -> nn.Module:
-    """The recipe's loss for that many classes."""
-    if recipe.loss == "triplet":
-        return Triplet(recipe.margin, miner(recipe.mining, recipe.margin))
-    softmax = NormalisedSoftmax(classes, recipe.dimension, recipe.temperature, recipe.smoothing)
-    if recipe.contrastive == 0:
-        return softmax
-    return WeightedSum([softmax, SupCon(recipe.temperature)], [1.0, recipe.contrastive])
 
 
 def build_optimisers(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Final
+from typing import Any, Final, get_type_hints
 
 from vizinho.errors import SettingsError
 from vizinho.preprocess import PreprocessSpec
@@ -13,6 +13,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "network": ("fastnet", "resnet18", "resnet34", "resnet50"),
     "stem": ("imagenet", "cifar"),
     "descriptor": ("head", "features"),
+    "distance": ("squared", "euclidean"),
     "loss": ("triplet", "softmax"),
     "mining": ("batch-hard", "semi-hard", "batch-all"),
     "optimiser": ("muon", "sgd"),
@@ -32,11 +33,14 @@ class Recipe:
 
     - ``network`` with ``stem`` (ResNets only), embedding ``dimension``, ``normalise`` (unit length)
       and ``mirrored``: embed the picture and its mirror image and take the middle of both.
+      ``width``: channels of fastnet's first block; its others have four times as many.
     - ``descriptor``: the layer that is the embedding, ``head`` or (fastnet only) the ``features``
       below it.
-    - ``loss``: ``triplet`` (squared-Euclidean hinge with ``margin`` and ``mining``) or ``softmax``
-      (cosines to class proxies at ``temperature`` with label ``smoothing``, plus
-      ``contrastive`` x SupCon).
+    - ``loss``: ``triplet`` (hinge with ``margin`` and ``mining`` on the ``distance``) or
+      ``softmax`` (cosines to class proxies at ``temperature`` with label ``smoothing``, plus
+      ``supcon`` x SupCon).
+    - ``teacher``: model bundles (folders, with commas between) whose classes the network learns
+      beside the labels; their part of the loss is ``distil`` (0 to 1).
     - ``optimiser``: ``sgd`` (Nesterov momentum, ``lr``, ``weight_decay``) or ``muon`` (Muon with
       ``lr`` on filters, SGD with ``head_lr`` on the rest).
     - ``schedule``: ``linear`` (short warm-up, then down to zero) or ``steps`` (x0.1 every
@@ -47,6 +51,7 @@ class Recipe:
 
     network: str = "fastnet"
     stem: str = "imagenet"
+    width: int = 64
     dimension: int = 64
     normalise: bool = True
     mirrored: bool = True
@@ -54,9 +59,12 @@ class Recipe:
     loss: str = "softmax"
     margin: float = 0.3
     mining: str = "batch-hard"
+    distance: str = "squared"
     temperature: float = 0.1
     smoothing: float = 0.1
-    contrastive: float = 0.25
+    supcon: float = 0.25
+    teacher: str = ""
+    distil: float = 0.0
     optimiser: str = "muon"
     lr: float = 0.2
     head_lr: float = 0.3
@@ -84,10 +92,10 @@ class Recipe:
                     f"Choose one of: {', '.join(choices)}.",
                 )
         positive = ("dimension", "margin", "temperature", "lr", "head_lr", "epochs", "step_epochs")
-        for field in (*positive, "batch_size", "micro_batch", "size", "low_size"):
+        for field in (*positive, "width", "batch_size", "micro_batch", "size", "low_size"):
             if not getattr(self, field) > 0:
                 raise SettingsError(f"{field} must be above zero, not {getattr(self, field)}.")
-        for field in ("weight_decay", "contrastive", "shift", "holdout", "seed"):
+        for field in ("weight_decay", "supcon", "shift", "holdout", "seed"):
             if not getattr(self, field) >= 0:
                 raise SettingsError(f"{field} must be zero or more, not {getattr(self, field)}.")
         for field in ("momentum", "smoothing", "low_share"):
@@ -95,6 +103,11 @@ class Recipe:
                 raise SettingsError(
                     f"{field} must be at least 0 and below 1, not {getattr(self, field)}."
                 )
+        if not 0 <= self.distil <= 1 or bool(self.distil) != bool(self.teacher):
+            raise SettingsError(
+                f"distil is {self.distil} and teacher is {self.teacher!r}.",
+                "A teacher needs a share of the loss above 0 and up to 1; no teacher, 0.",
+            )
         if self.network != "fastnet" and self.descriptor == "features":
             raise SettingsError("Only fastnet has a descriptor below its head.")
         if self.network == "fastnet" and min(self.size, self.low_size) < 18:
@@ -142,7 +155,7 @@ RECIPES: Final[Mapping[str, tuple[str, Recipe]]] = {
 }
 
 
-def recipe(name: str = "fast", **changes: Any) -> Recipe:
+def recipe(name: str = "fast", **told: Any) -> Recipe:
     """The recipe called ``name`` with some fields changed; ``None`` leaves a field as it is.
 
     ``low_size`` follows ``size`` unless it is told too. Raises ``SettingsError`` for an unknown
@@ -153,10 +166,42 @@ def recipe(name: str = "fast", **changes: Any) -> Recipe:
             f"There is no recipe called {name!r}.", f"Choose one of: {', '.join(RECIPES)}."
         )
     known = {field.name for field in fields(Recipe)}
-    if unknown := set(changes) - known:
+    if unknown := set(told) - known:
         raise SettingsError(f"A recipe has no {', '.join(sorted(unknown))}.")
-    told = {field: value for field, value in changes.items() if value is not None}
-    if "size" in told and "low_size" not in told:
+    chosen = {field: value for field, value in told.items() if value is not None}
+    if "size" in chosen and "low_size" not in chosen:
         # fastnet's last pooling needs 18 pixels; above that the small copies keep their proportion.
-        told["low_size"] = max(18, round(LOW_SCALE * told["size"]))
-    return replace(RECIPES[name][1], **told)
+        chosen["low_size"] = max(18, round(LOW_SCALE * chosen["size"]))
+    return replace(RECIPES[name][1], **chosen)
+
+
+def changes(told: Iterable[str]) -> dict[str, Any]:
+    """Each ``field=value`` as the recipe's field with a value of its type.
+
+    Raises ``SettingsError`` for a field that is unknown or a value that isn't of its type.
+    """
+    found = {}
+    for text in told:
+        field, sign, value = text.partition("=")
+        if not sign:
+            raise SettingsError(f"{text!r} is not FIELD=VALUE.", "For example: margin=0.3")
+        found[field.strip()] = parse(field.strip(), value.strip())
+    return found
+
+
+def parse(field: str, text: str) -> Any:
+    """``text`` as a value of the recipe's ``field``; raises ``SettingsError``."""
+    kinds = get_type_hints(Recipe)
+    if field not in kinds:
+        raise SettingsError(f"A recipe has no {field!r}.", f"It has: {', '.join(kinds)}.")
+    kind = kinds[field]
+    if kind is bool:
+        known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if text.lower() in known:
+            return known[text.lower()]
+        raise SettingsError(f"{field} is true or false, not {text!r}.")
+    try:
+        return kind(text)
+    except ValueError:
+        words = {int: "a whole number", float: "a number"}
+        raise SettingsError(f"{field} is {words[kind]}, not {text!r}.") from None
