@@ -84,8 +84,13 @@ def load(path: Path) -> dict[str, Any]:
 
 
 def check_same(path: Path, state: dict[str, Any], recipe: Recipe, data: str) -> None:
-    """Raises ``TrainingError`` when the checkpoint belongs to another recipe or other data."""
+    """Raises ``TrainingError`` when the checkpoint belongs to another recipe or other data.
+
+    A schedule in steps makes the same steps whatever the number of epochs, so that may have grown.
+    """
     before, now = state["recipe"], recipe.to_dict()
+    if recipe.schedule == "steps" and not recipe.low_share and recipe.epochs > before["epochs"]:
+        before = {**before, "epochs": recipe.epochs}
     changed = [
         f"{field} was {before.get(field)!r}, now {now[field]!r}"
         for field in sorted(now.keys() - EXPORT_ONLY)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import torch
 from torch import nn
 
 from vizinho.datasets import LabelledImages
-from vizinho.errors import TrainingInterrupted
+from vizinho.errors import TrainingCollapsed, TrainingDiverged, TrainingInterrupted
 from vizinho.train import checkpoint
 from vizinho.train.batches import Batches
 from vizinho.train.collapse import CollapseMonitor
@@ -48,13 +49,15 @@ def train(
     validation: LabelledImages | None = None,
     decoding: Decoding | None = None,
     threads: int | None = None,
+    failed: Callable[[Trained], None] | None = None,
 ) -> Trained:
     """Trains on ``dataset``; goes on from ``run/checkpoint.pt`` where there is one.
 
     Measured after each epoch is Top-1 on ``validation``, or on ``recipe.holdout`` images of
     ``dataset``. A checkpoint is written every minute, after every epoch and when the watcher asks
     to stop: a killed training loses a minute at most, and a resumed one makes the steps it would
-    have made. ``threads`` are the processor cores to use; None leaves it to torch.
+    have made. ``threads`` are the processor cores to use; None leaves it to torch. ``failed`` is
+    given what there is when a training collapses or diverges, before that is raised.
 
     Raises ``TrainingError`` (a checkpoint of another recipe or other data), ``TrainingCollapsed``,
     ``TrainingDiverged``, ``TrainingInterrupted`` (the watcher asked), ``DatasetError``.
@@ -101,6 +104,8 @@ def train(
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         records = [EpochRecord(**record) for record in state["progress"].pop("records")]
+        # A schedule in steps may be gone on with for more epochs than it was begun for.
+        state["progress"]["steps"] = progress.steps
         progress = Progress(**state["progress"], records=records)
         arithmetic = state.get("precision", "")
     else:
@@ -158,7 +163,13 @@ def train(
                 precision,
                 None if posterior is None else posterior[indices].to(device),
             )
-            monitor.update(embeddings, value)
+            try:
+                monitor.update(embeddings, value)
+            except (TrainingCollapsed, TrainingDiverged):
+                clock.read()
+                if failed is not None:
+                    failed(Trained(network.eval(), pixels, progress, precision.name))
+                raise
             for optimiser in optimisers:
                 optimiser.step()
                 optimiser.zero_grad()
