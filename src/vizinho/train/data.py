@@ -50,7 +50,8 @@ def load_pixels(
     images, kept = dataset.pixels(recipe.spec, decoding)
     labels = dataset.labels[kept]
     if validation is None:
-        aside = stratified(labels, recipe.holdout, recipe.seed)
+        split_seed = recipe.seed if recipe.split_seed < 0 else recipe.split_seed
+        aside = stratified(labels, recipe.holdout, split_seed)
         holdout, holdout_labels = images[aside], labels[aside]
         images, labels = images[~aside], labels[~aside]
     else:

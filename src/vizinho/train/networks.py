@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,9 @@ from torch import Tensor, nn
 
 from vizinho.train.fastnet import FastNet
 from vizinho.train.optim import Muon
-from vizinho.train.recipes import Recipe
+from vizinho.train.recipes import Recipe, wide_shape
 from vizinho.train.resnet import resnet
+from vizinho.train.wideresnet import WideResNet
 
 
 class Mirrored(nn.Module):
@@ -44,6 +46,8 @@ def build_network(recipe: Recipe) -> nn.Module:
             descriptor=recipe.descriptor,
             widths=(recipe.width, 4 * recipe.width, 4 * recipe.width),
         )
+    elif wide := wide_shape(recipe.network):
+        network = WideResNet(*wide, recipe.dimension, normalise=recipe.normalise)
     else:
         depth = int(recipe.network.removeprefix("resnet"))
         network = resnet(depth, recipe.dimension, recipe.stem, recipe.normalise)
@@ -90,4 +94,7 @@ def rate(recipe: Recipe, progress: float) -> float:
     if recipe.schedule == "steps":
         return float(0.1 ** (int(progress * recipe.epochs + 1e-9) // recipe.step_epochs))
     warm_up = 0.05
-    return min(1.0, (progress + 1e-3) / warm_up) * (1 - progress)
+    down = 1 - progress
+    if recipe.schedule == "cosine":
+        down = (1 + math.cos(math.pi * progress)) / 2
+    return min(1.0, (progress + 1e-3) / warm_up) * down

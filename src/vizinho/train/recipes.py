@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final, get_type_hints
@@ -17,7 +18,8 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "loss": ("triplet", "softmax"),
     "mining": ("batch-hard", "semi-hard", "batch-all"),
     "optimiser": ("muon", "sgd"),
-    "schedule": ("linear", "steps"),
+    "schedule": ("linear", "cosine", "steps"),
+    "augment": ("plain", "strong"),
 }
 
 #: The small copies' side as a share of the pictures', where only ``size`` is told.
@@ -25,6 +27,23 @@ LOW_SCALE: Final = 0.75
 
 #: Fields that say what is exported, not what is learned: one training serves all their values.
 EXPORT_ONLY: Final = frozenset({"mirrored", "descriptor"})
+
+
+def wide_shape(network: str) -> tuple[int, int] | None:
+    """``wrnD-K`` as blocks in each group, (D - 4) / 6, and widening factor; None for other names.
+
+    Raises ``SettingsError`` for a depth or a width that no wide ResNet has.
+    """
+    found = re.fullmatch(r"wrn(\d+)-(\d+)", network)
+    if not found:
+        return None
+    depth, widen = int(found[1]), int(found[2])
+    if depth < 10 or (depth - 4) % 6 or widen < 1:
+        raise SettingsError(
+            f"There is no wide ResNet {network!r}.",
+            "Its depth is 6 n + 4 (10, 16, 22, 28, 34, 40), its width at least 1: wrn28-10.",
+        )
+    return (depth - 4) // 6, widen
 
 
 @dataclass(frozen=True)
@@ -39,14 +58,22 @@ class Recipe:
     - ``loss``: ``triplet`` (hinge with ``margin`` and ``mining`` on the ``distance``) or
       ``softmax`` (cosines to class proxies at ``temperature`` with label ``smoothing``, plus
       ``supcon`` x SupCon).
-    - ``teacher``: model bundles (folders, with commas between) whose classes the network learns
-      beside the labels; their part of the loss is ``distil`` (0 to 1).
+    - ``teacher``: whose classes the network learns beside the labels, with commas between: model
+      bundles, or checkpoints of trainings, which see the very pictures the network sees, or
+      ``recipe:NAME``: ``teachers`` of that recipe with seeds 0, 1, ..., trained first, on
+      ``teacher_network`` for ``teacher_epochs`` where these are told. Their part of the loss is
+      ``distil`` (0 to 1).
+    - ``augment``: ``plain`` (``shift`` and ``mirror``) or ``strong`` (one operation of
+      TrivialAugment on top); ``cutout``: side in pixels of the square hidden in each picture.
+    - ``average``: decay per step of the weights' running mean, which is then what is measured and
+      exported; 0 for the weights themselves.
     - ``optimiser``: ``sgd`` (Nesterov momentum, ``lr``, ``weight_decay``) or ``muon`` (Muon with
       ``lr`` on filters, SGD with ``head_lr`` on the rest).
-    - ``schedule``: ``linear`` (short warm-up, then down to zero) or ``steps`` (x0.1 every
-      ``step_epochs``).
+    - ``schedule``: ``linear`` or ``cosine`` (short warm-up, then down to zero) or ``steps`` (x0.1
+      every ``step_epochs``).
     - ``size`` in pixels; the first ``low_share`` of the epochs run at ``low_size``.
-    - ``holdout``: images of the training set kept aside, evenly by class, to measure on.
+    - ``holdout``: images of the training set kept aside, evenly by class, to measure on; which
+      ones is ``split_seed``'s choice, or ``seed``'s where that is -1.
     """
 
     network: str = "fastnet"
@@ -65,6 +92,9 @@ class Recipe:
     supcon: float = 0.25
     teacher: str = ""
     distil: float = 0.0
+    teachers: int = 1
+    teacher_network: str = ""
+    teacher_epochs: int = 0
     optimiser: str = "muon"
     lr: float = 0.2
     head_lr: float = 0.3
@@ -80,29 +110,39 @@ class Recipe:
     low_share: float = 0.6
     shift: int = 2
     mirror: bool = True
+    augment: str = "plain"
+    cutout: int = 0
+    average: float = 0.0
     holdout: int = 2000
     init: str = "random"
     seed: int = 0
+    split_seed: int = -1
 
     def __post_init__(self) -> None:
         for field, choices in CHOICES.items():
+            if field == "network" and wide_shape(self.network):
+                continue
             if getattr(self, field) not in choices:
+                others = " or a wide ResNet: wrn16-4, wrn28-10" if field == "network" else ""
                 raise SettingsError(
                     f"{field} can't be {getattr(self, field)!r}.",
-                    f"Choose one of: {', '.join(choices)}.",
+                    f"Choose one of: {', '.join(choices)}{others}.",
                 )
         positive = ("dimension", "margin", "temperature", "lr", "head_lr", "epochs", "step_epochs")
-        for field in (*positive, "width", "batch_size", "micro_batch", "size", "low_size"):
+        sizes = ("width", "batch_size", "micro_batch", "size", "low_size", "teachers")
+        for field in (*positive, *sizes):
             if not getattr(self, field) > 0:
                 raise SettingsError(f"{field} must be above zero, not {getattr(self, field)}.")
-        for field in ("weight_decay", "supcon", "shift", "holdout", "seed"):
+        for field in ("weight_decay", "supcon", "shift", "holdout", "seed", "cutout"):
             if not getattr(self, field) >= 0:
                 raise SettingsError(f"{field} must be zero or more, not {getattr(self, field)}.")
-        for field in ("momentum", "smoothing", "low_share"):
+        for field in ("momentum", "smoothing", "low_share", "average"):
             if not 0 <= getattr(self, field) < 1:
                 raise SettingsError(
                     f"{field} must be at least 0 and below 1, not {getattr(self, field)}."
                 )
+        if self.split_seed < -1 or self.teacher_epochs < 0:
+            raise SettingsError("split_seed is at least -1, teacher_epochs at least 0.")
         if not 0 <= self.distil <= 1 or bool(self.distil) != bool(self.teacher):
             raise SettingsError(
                 f"distil is {self.distil} and teacher is {self.teacher!r}.",
@@ -150,6 +190,41 @@ RECIPES: Final[Mapping[str, tuple[str, Recipe]]] = {
             low_share=0.0,
             shift=0,
             mirror=False,
+        ),
+    ),
+    "record-teacher": (
+        "a wide ResNet with strong augmentation, for a GPU; what recipe record learns from",
+        Recipe(
+            network="wrn28-10",
+            optimiser="sgd",
+            lr=0.1,
+            momentum=0.9,
+            weight_decay=5e-4,
+            schedule="cosine",
+            epochs=200,
+            batch_size=128,
+            micro_batch=128,
+            low_share=0.0,
+            shift=4,
+            augment="strong",
+            cutout=16,
+            average=0.999,
+        ),
+    ),
+    "record": (
+        "two wide teachers, then a long distillation into a model under 10 MB; for a GPU",
+        Recipe(
+            # The widest whose exported model stays under 10 MB, in steps that suit tensor cores.
+            width=70,
+            teacher="recipe:record-teacher",
+            teachers=2,
+            distil=0.9,
+            epochs=300,
+            micro_batch=500,
+            low_share=0.0,
+            shift=4,
+            augment="strong",
+            average=0.99,
         ),
     ),
 }
