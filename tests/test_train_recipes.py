@@ -1,0 +1,34 @@
+"""Recipes told in words: ``--set`` and a sweep's grid."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from vizinho.errors import SettingsError
+from vizinho.train.recipes import Recipe, changes, parse, recipe
+
+
+def test_words_become_values_of_the_fields_type():
+    told = changes(["margin=0.5", "epochs = 3", "normalise=no", "loss=triplet"])
+    assert told == {"margin": 0.5, "epochs": 3, "normalise": False, "loss": "triplet"}
+    assert recipe("fast", **told).normalise is False
+
+
+@pytest.mark.parametrize("text", ["epochs=three", "normalise=perhaps", "depth=3", "epochs"])
+def test_words_that_make_no_sense_are_told(text):
+    with pytest.raises(SettingsError):
+        changes([text])
+
+
+@pytest.mark.parametrize("field", [each.name for each in fields(Recipe)])
+def test_every_field_can_be_told_in_words(field):
+    value = getattr(recipe("fast"), field)
+    assert parse(field, str(value)) == value
+
+
+@pytest.mark.parametrize("told", [{"teacher": "model"}, {"distil": 0.5}, {"distil": 1.5}])
+def test_a_teacher_needs_a_share_of_the_loss(told):
+    with pytest.raises(SettingsError):
+        recipe("fast", **told)
