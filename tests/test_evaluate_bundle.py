@@ -72,6 +72,7 @@ def test_knn_from_another_set_counts_in_the_same_classes(
     assert (found.against, found.against_count) == (against.name, 48)
     plainly = found.to_dict()
     assert plainly["knn_accuracy"] == 1.0
+    assert plainly["knn_accuracy_interval"] == [1.0, 1.0]
     assert plainly["knn_references"] == 48
 
 
@@ -83,6 +84,22 @@ def test_broken_pictures_are_left_out_and_listed(embedder: Embedder, tmp_path: P
     assert [Path(skipped.name).name for skipped in found.skipped] == ["00.png"]
     assert all(len(found.dataset.read(i)) > 0 for i in range(8))
     assert found.to_dict()["skipped"] == 1
+
+
+def test_part_of_a_set_is_measured_among_itself(embedder: Embedder, tmp_path: Path) -> None:
+    dataset = write_colours(tmp_path / "colours", 4)
+    reds = dataset.subset(np.flatnonzero(dataset.labels != 1))
+    found = evaluate_bundle(embedder, reds)
+    assert found.result.references == 8
+    assert list(found.result.per_class) == ["blue", "red"]
+    assert found.embeddings.shape == (8, 12)
+
+
+def test_threads_change_no_figure() -> None:
+    """The shipped model: sums inside a layer are not shared out, so vectors are the same bits."""
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
+    one, two = (Embedder.open(threads=threads).embed_pixels(pixels) for threads in (1, 2))
+    assert np.array_equal(one, two)
 
 
 def test_one_picture_is_too_few(embedder: Embedder, tmp_path: Path) -> None:
@@ -99,10 +116,10 @@ def test_progress_counts_up_once_to_the_end(embedder: Embedder, tmp_path: Path) 
         against=write_colours(tmp_path / "train", 6),
         progress=lambda done, total: heard.append((done, total)),
     )
-    assert {total for _, total in heard} == {2 * (12 + 18)}
+    assert {total for _, total in heard} == {3 * 12 + 2 * 18}
     done = [done for done, _ in heard]
     assert done == sorted(done)
-    assert done[-1] == 60
+    assert done[-1] == 72
 
 
 def test_figures_carry_their_protocol_and_machine(embedder: Embedder, tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def command(
     measured = [_measure(folder, pictures, known, quiet=as_json) for folder in models]
     if write:
         for folder, each in zip(models, measured, strict=True):
-            update_metrics(folder, {pictures.name: each.to_dict()})
+            update_metrics(folder, {pictures.name: each.to_dict(full=False)})
     page = None
     if report is not None:
         from vizinho.report import write_report

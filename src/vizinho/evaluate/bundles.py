@@ -17,8 +17,11 @@ from vizinho.bundle import BundleInfo
 from vizinho.datasets import LabelledImages, Skipped
 from vizinho.embedder import Embedder
 from vizinho.errors import DatasetError
-from vizinho.evaluate.metrics import EvaluationResult, evaluate, knn_accuracy
-from vizinho.evaluate.ranking import Indices, nearest_neighbours
+from vizinho.evaluate.intervals import Interval, bootstrap_interval
+from vizinho.evaluate.knn import knn_correct
+from vizinho.evaluate.metrics import evaluate_with_neighbours
+from vizinho.evaluate.ranking import Indices
+from vizinho.evaluate.result import EvaluationResult, ends
 from vizinho.progress import Progress
 
 #: Neighbours that are kept for each query, for contact sheets.
@@ -41,19 +44,23 @@ class BundleEvaluation:
     """[M, k] Euclidean."""
     knn_accuracy: float | None
     """Majority of the ``NEIGHBOURS`` nearest pictures of ``against``; None without it."""
+    knn_interval: Interval | None
     against: str | None
     against_count: int
     images_per_second: float
-    """Embedding alone, pictures decoded before, one thread."""
+    """Embedding alone, pictures decoded before."""
+    embeddings: NDArray[np.float32]
+    """[M, D]"""
     machine: dict[str, str]
     date: str
 
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON types, for a bundle's metrics and for ``--json``."""
-        plain: dict[str, Any] = {"dataset": self.dataset.name, **self.result.to_dict()}
-        if self.knn_accuracy is not None:
+    def to_dict(self, *, full: bool = True) -> dict[str, Any]:
+        """As plain JSON types: all of it for ``--json``, less of it for a bundle's metrics."""
+        plain: dict[str, Any] = {"dataset": self.dataset.name, **self.result.to_dict(full=full)}
+        if self.knn_accuracy is not None and self.knn_interval is not None:
             plain |= {
                 "knn_accuracy": round(self.knn_accuracy, 6),
+                "knn_accuracy_interval": ends(self.knn_interval),
                 "knn_k": NEIGHBOURS,
                 "knn_against": self.against,
                 "knn_references": self.against_count,
@@ -72,7 +79,7 @@ def evaluate_bundle(
     """Embed every picture of ``dataset`` and measure, leave-one-out.
 
     With ``against`` (a training set) also the kNN accuracy from it to ``dataset``. Pictures that
-    can't be read are left out and listed. ``progress`` counts pictures decoded, then embedded.
+    can't be read are left out and listed. ``progress`` counts pictures decoded, embedded, asked.
     Raises ``DatasetError`` when fewer than two pictures are left, ``BundleError``.
     """
     references = against
@@ -80,30 +87,35 @@ def evaluate_bundle(
         # Labels are positions in a set's own classes; both must count in the same ones.
         classes = [*dataset.classes, *(c for c in against.classes if c not in dataset.classes)]
         dataset, references = dataset.with_classes(classes), against.with_classes(classes)
-    steps = _steps(progress, 2 * (len(dataset) + (len(references) if references else 0)))
+    steps = _steps(progress, 3 * len(dataset) + (2 * len(references) if references else 0))
     kept, embeddings, seconds = _embed(embedder, dataset, steps)
     if len(kept) < 2:
         raise DatasetError(
             f"{dataset.name} has {len(kept)} readable picture.",
             "Measuring needs at least two, and two of a class to find each other.",
         )
-    accuracy, references_count = None, 0
+    accuracy, interval, references_count = None, None, 0
     if references is not None:
         known, known_embeddings, _ = _embed(embedder, references, steps)
         references_count = len(known)
-        accuracy = knn_accuracy(known_embeddings, known.labels, embeddings, kept.labels, NEIGHBOURS)
-    neighbours, distances = nearest_neighbours(embeddings, NEIGHBOURS)
+        named = knn_correct(known_embeddings, known.labels, embeddings, kept.labels, NEIGHBOURS)
+        accuracy, interval = float(named.mean()), bootstrap_interval(named)
+    result, nearest = evaluate_with_neighbours(
+        embeddings, kept.labels, NEIGHBOURS, classes=kept.classes, progress=next(steps)
+    )
     return BundleEvaluation(
         info=embedder.info,
         dataset=kept,
-        result=evaluate(embeddings, kept.labels, classes=kept.classes),
+        result=result,
         skipped=tuple(dataset.skipped),
-        neighbours=neighbours,
-        distances=distances,
+        neighbours=nearest.indices,
+        distances=nearest.distances,
         knn_accuracy=accuracy,
+        knn_interval=interval,
         against=against.name if against is not None else None,
         against_count=references_count,
         images_per_second=len(kept) / seconds,
+        embeddings=embeddings,
         machine=machine(),
         date=datetime.now(UTC).date().isoformat(),
     )

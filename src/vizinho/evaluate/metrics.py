@@ -10,53 +10,37 @@ is ``nan``.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from vizinho.evaluate.ranking import Floats, Indices, checked, ranked
+from vizinho.evaluate.intervals import bootstrap_interval, bootstrap_means
+from vizinho.evaluate.ranking import (
+    INDEX,
+    Floats,
+    Indices,
+    checked,
+    distances,
+    ranked,
+    squared_distances,
+)
+from vizinho.evaluate.result import AtK, EvaluationResult
 from vizinho.progress import Progress
+
+RECALL_KS = (1, 5, 10)
 
 
 @dataclass(frozen=True)
-class EvaluationResult:
-    """What embeddings achieve; all rates in 0..1, ``nan`` where no query has an answer."""
+class Neighbours:
+    """The nearest others of each of N images, nearest first."""
 
-    queries: int
-    """Images that were asked: all but the only members of a class."""
-    references: int
-    """Images in the set."""
-    dimension: int
-    precision_at_1: float
-    """The thesis's Top-1: leave-one-out, k = 1, Euclidean."""
-    precision_at_1_interval: tuple[float, float]
-    """95 % bootstrap interval over queries."""
-    r_precision: float
-    mean_average_precision_at_r: float
-    mean_reciprocal_rank: float
-    recall_at: Mapping[int, float]
-    """k -> share of queries with a right image among the k nearest."""
-    per_class: Mapping[str, float]
-    """Class name -> precision_at_1 of its members; ``nan`` for a class of one."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain JSON types; ``nan`` becomes None, as JSON has no ``nan``."""
-        return {
-            "protocol": "leave-one-out, Euclidean",
-            "queries": self.queries,
-            "references": self.references,
-            "dimension": self.dimension,
-            "precision_at_1": _plain(self.precision_at_1),
-            "precision_at_1_interval": [_plain(end) for end in self.precision_at_1_interval],
-            "r_precision": _plain(self.r_precision),
-            "mean_average_precision_at_r": _plain(self.mean_average_precision_at_r),
-            "mean_reciprocal_rank": _plain(self.mean_reciprocal_rank),
-            "recall_at": {str(k): _plain(value) for k, value in self.recall_at.items()},
-            "per_class": {name: _plain(value) for name, value in self.per_class.items()},
-        }
+    indices: Indices
+    """[N, k]"""
+    distances: NDArray[np.float32]
+    """[N, k] Euclidean."""
 
 
 def precision_at_1(embeddings: ArrayLike, labels: ArrayLike) -> float:
@@ -64,8 +48,11 @@ def precision_at_1(embeddings: ArrayLike, labels: ArrayLike) -> float:
 
     ``embeddings`` [N, D] floats, ``labels`` [N] integers. ``nan`` when no class has two members.
     """
-    correct, asked = _nearest_is_right(*checked(embeddings, labels))
-    return _mean(correct[asked])
+    rows, marks = checked(embeddings, labels)
+    correct = np.zeros(len(marks), dtype=bool)
+    for block, squared in squared_distances(rows, rows, leave_one_out=True):
+        correct[block] = marks[squared.argmin(axis=1)] == marks[block]
+    return _mean(correct[_relevant(marks) > 0])
 
 
 def recall_at_k(embeddings: ArrayLike, labels: ArrayLike, k: int) -> float:
@@ -93,126 +80,123 @@ def evaluate(
     labels: ArrayLike,
     *,
     classes: Sequence[str] | None = None,
-    recall_ks: Sequence[int] = (1, 5, 10),
+    recall_ks: Sequence[int] = RECALL_KS,
     progress: Progress | None = None,
 ) -> EvaluationResult:
-    """All metrics in one pass over the distances.
+    """All metrics in one pass over the distances, a block of queries at a time.
 
     ``embeddings`` [N, D] floats, ``labels`` [N] integers, ``classes`` the names that the labels
-    index (their numbers when left out). Raises ``ValueError`` on shapes that don't fit, on fewer
-    than two images and on embeddings that aren't finite.
+    index (their numbers when left out). ``progress`` counts queries. Raises ``ValueError`` on
+    shapes that don't fit, on fewer than two images and on embeddings that aren't finite.
     """
-    embeddings, labels = checked(embeddings, labels)
-    if any(k < 1 for k in recall_ks):
-        raise ValueError(f"recall@k needs k of at least 1, got {list(recall_ks)}.")
-    count = len(labels)
-    relevant = _relevant(labels)
-    asked = relevant > 0
-    columns = min(count - 1, max(int(relevant.max()), 1, *recall_ks))
-    position = np.arange(1, columns + 1)
+    return evaluate_with_neighbours(
+        embeddings, labels, 1, classes=classes, recall_ks=recall_ks, progress=progress
+    )[0]
 
-    right_first = np.zeros(count, dtype=bool)
+
+def evaluate_with_neighbours(
+    embeddings: ArrayLike,
+    labels: ArrayLike,
+    k: int,
+    *,
+    classes: Sequence[str] | None = None,
+    recall_ks: Sequence[int] = RECALL_KS,
+    progress: Progress | None = None,
+) -> tuple[EvaluationResult, Neighbours]:
+    """As ``evaluate``, and the ``k`` nearest others that the same pass came by (N - 1 at most)."""
+    rows, marks = checked(embeddings, labels)
+    if k < 1 or any(each < 1 for each in recall_ks):
+        raise ValueError(f"recall@k needs k of at least 1, got {[*recall_ks]}.")
+    count = len(marks)
+    kept = min(k, count - 1)
+    relevant = _relevant(marks)
+    columns = min(count - 1, max(int(relevant.max()), 1, kept, *recall_ks))
+    position = np.arange(1, columns + 1)
+    stops = _stops(columns)
+
     first_rank = np.zeros(count)
     r_precisions = np.zeros(count)
     average_precisions = np.zeros(count)
-    for rows, nearest, keys in ranked(embeddings, embeddings, columns, leave_one_out=True):
-        right = labels[nearest] == labels[rows, None]
-        right_first[rows] = right[:, 0]
-        first_rank[rows] = _first_right(right, keys, labels, labels[rows])
-        wanted = np.maximum(relevant[rows], 1)
-        within_r = right & (position <= wanted[:, None])
-        r_precisions[rows] = within_r.sum(1) / wanted
-        precision_here = np.cumsum(within_r, axis=1, dtype=np.int32) / position
-        average_precisions[rows] = (precision_here * within_r).sum(1) / wanted
+    right_within = np.zeros(len(stops))
+    found = Neighbours(
+        np.empty((count, kept), dtype=np.int64), np.empty((count, kept), dtype=np.float32)
+    )
+    for block, nearest, keys in ranked(rows, rows, columns, leave_one_out=True):
+        right = marks[nearest] == marks[block, None]
+        wanted = np.maximum(relevant[block], 1)[:, None]
+        hits = np.cumsum(right, axis=1, dtype=np.int32)
+        first_rank[block] = _first_right(right, keys, marks, block)
+        r_precisions[block] = (np.take_along_axis(hits, wanted - 1, axis=1) / wanted)[:, 0]
+        within_r = right & (position <= wanted)
+        average_precisions[block] = (hits / position * within_r).sum(1) / wanted[:, 0]
+        right_within += hits[relevant[block] > 0][:, stops - 1].sum(0)
+        found.indices[block] = nearest[:, :kept]
+        found.distances[block] = distances(rows, block, nearest[:, :kept])
         if progress is not None:
-            progress(rows.stop, count)
+            progress(block.stop, count)
 
-    return EvaluationResult(
+    asked = relevant > 0
+    first = first_rank[asked]
+    per_query = {
+        "r_precision": r_precisions[asked],
+        "mean_average_precision_at_r": average_precisions[asked],
+        "mean_reciprocal_rank": 1.0 / first,
+    }
+    hit = {
+        "precision_at_1": first == 1,
+        **{f"recall_at_{each}": first <= each for each in recall_ks},
+    }
+    names = {
+        label: classes[label] if classes is not None else str(label)
+        for label in np.unique(marks).tolist()
+    }
+    by_class = {name: first_rank[asked & (marks == label)] == 1 for label, name in names.items()}
+    result = EvaluationResult(
         queries=int(asked.sum()),
         references=count,
-        dimension=embeddings.shape[1],
-        precision_at_1=_mean(right_first[asked]),
-        precision_at_1_interval=bootstrap_interval(right_first[asked]),
-        r_precision=_mean(r_precisions[asked]),
-        mean_average_precision_at_r=_mean(average_precisions[asked]),
-        mean_reciprocal_rank=_mean(1.0 / first_rank[asked]),
-        recall_at={k: _mean(first_rank[asked] <= k) for k in recall_ks},
-        per_class=_per_class(right_first, asked, labels, classes),
+        dimension=rows.shape[1],
+        precision_at_1=_mean(hit["precision_at_1"]),
+        **{name: _mean(values) for name, values in per_query.items()},
+        recall_at={each: _mean(first <= each) for each in recall_ks},
+        intervals={
+            **{name: bootstrap_interval(values) for name, values in hit.items()},
+            **bootstrap_means(per_query),
+        },
+        per_class={name: _mean(values) for name, values in by_class.items()},
+        per_class_intervals={name: bootstrap_interval(each) for name, each in by_class.items()},
+        confusion=_confusion(marks, found.indices[:, 0], asked, names),
+        curve=[
+            AtK(k, float(total / len(first) / k), _mean(first <= k))
+            for k, total in zip(stops.tolist(), right_within, strict=True)
+            if len(first)
+        ],
     )
-
-
-def knn_accuracy(
-    train_embeddings: ArrayLike,
-    train_labels: ArrayLike,
-    test_embeddings: ArrayLike,
-    test_labels: ArrayLike,
-    k: int = 10,
-) -> float:
-    """Share of test images named rightly by the majority of their ``k`` nearest training images.
-
-    Shapes [M, D], [M], [N, D], [N]. Among classes with equally many votes the one that has the
-    nearest of the voters wins.
-    """
-    train_embeddings, train_labels = checked(train_embeddings, train_labels, least=1)
-    test_embeddings, test_labels = checked(test_embeddings, test_labels, least=1)
-    if train_embeddings.shape[1] != test_embeddings.shape[1]:
-        raise ValueError(
-            f"Training embeddings have dimension {train_embeddings.shape[1]}, "
-            f"test embeddings {test_embeddings.shape[1]}."
-        )
-    if k < 1:
-        raise ValueError(f"kNN needs k of at least 1, got {k}.")
-    named, voter = np.unique(train_labels, return_inverse=True)
-    k = min(k, len(train_labels))
-    correct = np.zeros(len(test_labels), dtype=bool)
-    for rows, nearest, _ in ranked(test_embeddings, train_embeddings, k, leave_one_out=False):
-        voters = voter[nearest]
-        line = np.arange(len(voters))[:, None]
-        votes = np.zeros((len(voters), len(named)), dtype=np.int64)
-        np.add.at(votes, (line, voters), 1)
-        leads = votes[line, voters] == votes.max(1, keepdims=True)
-        winner = voters[line[:, 0], leads.argmax(1)]
-        correct[rows] = named[winner] == test_labels[rows]
-    return _mean(correct)
-
-
-def bootstrap_interval(
-    correct: NDArray[np.bool_], *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> tuple[float, float]:
-    """Percentile bootstrap of a share over queries, their neighbours kept as they are.
-
-    Drawing n queries with replacement and counting the right ones *is* a binomial draw, so no
-    query is drawn one by one.
-    """
-    if correct.size == 0:
-        return (math.nan, math.nan)
-    draws = np.random.default_rng(seed).binomial(correct.size, correct.mean(), resamples)
-    low, high = np.quantile(draws / correct.size, [(1 - level) / 2, (1 + level) / 2])
-    return (float(low), float(high))
+    return result, found
 
 
 def _first_right(
-    right: NDArray[np.bool_],
-    keys: NDArray[np.uint64],
-    labels: Indices,
-    wanted: Indices,
+    right: NDArray[np.bool_], keys: NDArray[np.uint64], labels: Indices, rows: slice
 ) -> Floats:
     """Rank of the first right reference, 1 for the nearest; 0 where the query has none."""
     rank: Floats = right.argmax(1) + 1.0
-    for row in np.flatnonzero(~right.any(1)):
-        same = keys[row][labels == wanted[row]]
+    for line in np.flatnonzero(~right.any(1)):
+        own = labels[rows.start + line]
+        same = keys[line][labels[(keys[line] & INDEX).astype(np.int64)] == own]
         # The query's own key is in there too, at an infinite distance.
-        rank[row] = np.count_nonzero(keys[row] < same.min()) + 1 if len(same) > 1 else 0.0
+        rank[line] = np.count_nonzero(keys[line] < same.min()) + 1 if len(same) > 1 else 0.0
     return rank
 
 
-def _nearest_is_right(
-    embeddings: Floats, labels: Indices
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    correct = np.zeros(len(labels), dtype=bool)
-    for rows, nearest, _ in ranked(embeddings, embeddings, 1, leave_one_out=True):
-        correct[rows] = labels[nearest[:, 0]] == labels[rows]
-    return correct, _relevant(labels) > 0
+def _confusion(
+    labels: Indices, nearest: Indices, asked: NDArray[np.bool_], names: dict[int, str]
+) -> dict[str, dict[str, int]]:
+    pairs, counts = np.unique(
+        np.stack([labels[asked], labels[nearest[asked]]], axis=1), axis=0, return_counts=True
+    )
+    found: dict[str, dict[str, int]] = {name: {} for name in names.values()}
+    for (label, other), number in zip(pairs.tolist(), counts.tolist(), strict=True):
+        found[names[label]][names[other]] = number
+    return found
 
 
 def _relevant(labels: Indices) -> Indices:
@@ -221,23 +205,11 @@ def _relevant(labels: Indices) -> Indices:
     return counts[index].astype(np.int64) - 1
 
 
-def _per_class(
-    correct: NDArray[np.bool_],
-    asked: NDArray[np.bool_],
-    labels: Indices,
-    classes: Sequence[str] | None,
-) -> dict[str, float]:
-    return {
-        (classes[label] if classes is not None else str(label)): _mean(
-            correct[asked & (labels == label)]
-        )
-        for label in np.unique(labels).tolist()
-    }
+def _stops(columns: int) -> Indices:
+    """1, 2, 3, 5, 7, 10, 15, 20, 30, ... and ``columns``."""
+    steps = {round(step * 10**power) for power in range(8) for step in (1, 1.5, 2, 3, 5, 7)}
+    return np.array(sorted({k for k in steps if k < columns} | {columns}), dtype=np.int64)
 
 
 def _mean(values: NDArray[Any]) -> float:
     return float(values.mean()) if values.size else math.nan
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 6)
