@@ -144,7 +144,8 @@ def test_every_library_that_is_imported_is_declared() -> None:
         name = module_name(path)
         imported = {m.split(".")[0] for m in imports(ast.parse(path.read_text()), name)}
         foreign = imported - sys.stdlib_module_names - {"vizinho"}
-        allowed = project["dependencies"] + (extras["train"] if room_of(name) == "train" else [])
+        training = extras["train"] + extras["losses"] if room_of(name) == "train" else []
+        allowed = project["dependencies"] + training
         declared = {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in allowed}
         assert {DISTRIBUTIONS.get(m, m) for m in foreign} <= declared, name
 

@@ -22,13 +22,13 @@ def command(
     dataset: Annotated[str, typer.Argument(help=f"What to train on: {DATASET}")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model bundle.")],
     recipe: Annotated[
-        str, typer.Option(help="Where to start from: fast, fast-triplet or thesis.")
+        str, typer.Option(help="Where to start from: fast, fast-triplet, thesis or record.")
     ] = "fast",
     validation: Annotated[
         str | None, typer.Option(help="Measure on these pictures instead of held-out ones.")
     ] = None,
     network: Annotated[
-        str | None, typer.Option(help="fastnet, resnet18, resnet34 or resnet50.")
+        str | None, typer.Option(help="fastnet, resnet18/34/50, or wide: wrn16-4, wrn28-10.")
     ] = None,
     stem: Annotated[
         str | None, typer.Option(help="A ResNet's first layer: imagenet (7x7) or cifar (3x3).")
@@ -41,8 +41,10 @@ def command(
     descriptor: Annotated[
         str | None, typer.Option(help="The layer that is the embedding: head or features.")
     ] = None,
-    loss: Annotated[str | None, typer.Option(help="triplet or softmax.")] = None,
-    margin: Annotated[float | None, typer.Option(help="Of the triplet loss.")] = None,
+    loss: Annotated[
+        str | None, typer.Option(help="softmax, triplet, supcon, ...: docs/losses.md has them all.")
+    ] = None,
+    margin: Annotated[float | None, typer.Option(help="The loss's; default: its own.")] = None,
     mining: Annotated[
         str | None, typer.Option(help="batch-hard, semi-hard or batch-all triplets.")
     ] = None,
@@ -123,23 +125,33 @@ def command(
 
     from vizinho.train.checkpoint import alone
     from vizinho.train.finish import write_model
+    from vizinho.train.lessons import is_finished, trainings
     from vizinho.train.loop import train
 
     run = out.with_name(out.name + ".run")
     with alone(run):
-        if fresh:
-            (run / "checkpoint.pt").unlink(missing_ok=True)
-        with TrainingView(told, quiet=as_json) as view:
-            trained = train(
-                told,
-                images,
-                run,
-                view,
-                validation=measured_on,
-                decoding=view.decoding,
-                threads=threads,
+        for each, place in trainings(told, run):
+            if fresh:
+                (place / "checkpoint.pt").unlink(missing_ok=True)
+            model = out if each is told else place / "model"
+            if each is not told and model.is_dir() and is_finished(place, each):
+                continue
+            with TrainingView(each, quiet=as_json) as view:
+                if each is not told:
+                    view.note(f"A teacher first, {place.name}: {each.network}, in {place}.")
+                trained = train(
+                    each,
+                    images,
+                    place,
+                    view,
+                    validation=measured_on,
+                    decoding=view.decoding,
+                    threads=threads,
+                )
+            called = name or out.name
+            info = write_model(
+                trained, each, model, called if each is told else f"{called}-{place.name}"
             )
-        info = write_model(trained, told, out, name or out.name)
     skipped = images.skipped + (measured_on.skipped if measured_on else [])
     _show(trained, info, out, run, skipped, as_json)
 

@@ -4,6 +4,9 @@ A siamese network has a lazy way to a small triplet loss: give every image the s
 distances are then 0 and a hinge loss stands at its margin for good (Hermans, Beyer and Leibe,
 2017, section 3.2). Less complete, all embeddings may fall on one line. Both are seen in the
 geometry of a batch, over a stretch of steps, so that a start that merely looks alike passes.
+
+A loss of exactly zero has no gradient. That is the end of a hinge that has won, and as well the
+silence of a miner that finds nothing to learn from; the batch itself tells which.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ import torch
 from torch import Tensor
 
 from vizinho.errors import TrainingCollapsed, TrainingDiverged
+from vizinho.train.distances import pairs, pairwise_squared_distances
 
 #: Embeddings nearer to each other than this share of their own length are one point. A fresh
 #: network's are about 0.05 apart; a collapsed one's are under 0.0001.
@@ -31,6 +35,12 @@ SMALL = 0.01
 
 #: Embeddings of a batch that are looked at; more tell nothing new.
 SAMPLE = 128
+
+#: What helps a loss that is zero although there is something to learn.
+WAYS_OUT = (
+    "More steps won't help. Try --mining batch-all or batch-hard, a larger margin, or --normalise: "
+    "embeddings that are far apart leave nothing within a margin."
+)
 
 
 @dataclass(frozen=True)
@@ -49,33 +59,40 @@ class Geometry:
 class CollapseMonitor:
     """Call ``update`` after each step; it raises when going on would be a waste of time.
 
-    ``margin``: of a hinge loss on squared distances; None for losses without one. ``classes``: how
-    many are trained on; two classes may well lie on a line, so that check needs three. ``grace``:
-    first steps in which only what isn't finite stops the training. ``patience``: how many steps in
-    a row must look collapsed.
+    ``margin``: of a hinge loss on ``squared`` or plain distances; None for losses without one.
+    ``classes``: how many are trained on; two classes may well lie on a line, so that check needs
+    three. ``group``: how many images in a row a loss sees together. ``grace``: first steps in
+    which no geometry stops the training. ``patience``: how many steps in a row must look alike.
     """
 
     def __init__(
         self,
         *,
         margin: float | None = None,
+        squared: bool = True,
         classes: int | None = None,
+        group: int = SAMPLE,
         grace: int = 100,
         patience: int = 50,
     ) -> None:
         self.margin = margin
+        self.squared = squared
         self.classes = classes
+        self.group = group
         self.grace = grace
         self.patience = patience
         self._steps = 0
+        self._idle = 0
         self._alike = {"in one point": 0, "on one line": 0, "too close for the margin": 0}
 
-    def update(self, embeddings: Tensor, loss: float) -> Geometry:
-        """Look at a step's embeddings [N, D], N >= 2, and its loss; returns their geometry.
+    def update(self, embeddings: Tensor, loss: float, labels: Tensor | None = None) -> Geometry:
+        """Look at a step's embeddings [N, D], N >= 2, its loss, its labels [N]; returns a geometry.
 
-        Raises ``TrainingDiverged`` at once when either isn't finite. Raises ``TrainingCollapsed``
-        when for ``patience`` steps up to now, and past the ``grace``, all embeddings lay in one
-        point, on one line, or so close that a loss with a margin stood at that margin.
+        Raises ``TrainingDiverged`` at once when embeddings or loss aren't finite. Raises
+        ``TrainingCollapsed`` when for ``patience`` steps up to now, and past the ``grace``, all
+        embeddings lay in one point, on one line, or so close that a loss with a margin stood at
+        that margin; and when for ``patience`` steps the loss was exactly zero although the last
+        batch isn't sorted by class yet.
         """
         self._steps += 1
         sample = embeddings.detach()[:SAMPLE].float()
@@ -91,7 +108,37 @@ class CollapseMonitor:
             self._alike[where] = self._alike[where] + 1 if seen else 0
             if self._steps > self.grace and self._alike[where] >= self.patience:
                 self._give_up(where, geometry, loss)
+        self._idle = self._idle + 1 if loss == 0.0 else 0
+        if self._idle >= self.patience and geometry.relative_distance >= POINT:
+            self._idle = 0
+            self._tell_idle(sample, labels)
         return geometry
+
+    def _tell_idle(self, sample: Tensor, labels: Tensor | None) -> None:
+        said = f"No triplets or pairs to learn from for {self.patience} steps: the loss is zero."
+        if labels is None:
+            raise TrainingCollapsed(said, WAYS_OUT)
+        together = min(self.group, len(sample))
+        positive, negative = pairs(labels[:together].to(sample.device))
+        both = positive.any(1) & negative.any(1)
+        if not bool(both.any()):
+            raise TrainingCollapsed(
+                f"{said} No class comes twice, beside another, among {together} images that the "
+                "loss sees together.",
+                "Show it more at a time (--micro-batch), or several images of a class: "
+                "--set per_class=4.",
+            )
+        squared = pairwise_squared_distances(sample[:together])
+        farthest = squared.masked_fill(~positive, -torch.inf).amax(1)
+        nearest = squared.masked_fill(~negative, torch.inf).amin(1)
+        wrong = float((farthest > nearest)[both].float().mean())
+        # Zero because every image lies as it should is success, not silence.
+        if wrong > 0:
+            raise TrainingCollapsed(
+                f"{said} Yet {wrong:.0%} of the images lie nearer to one of another class than to "
+                "one of their own.",
+                WAYS_OUT,
+            )
 
     def _signs(self, geometry: Geometry, loss: float, dimension: int) -> dict[str, bool]:
         in_point = geometry.relative_distance < POINT
@@ -102,7 +149,7 @@ class CollapseMonitor:
             "on one line": line_is_wrong and not in_point and geometry.effective_rank < LINE,
             "too close for the margin": self._at_margin(loss)
             and self.margin is not None
-            and geometry.mean_distance**2 < SMALL * self.margin,
+            and geometry.mean_distance ** (2 if self.squared else 1) < SMALL * self.margin,
         }
 
     def _at_margin(self, loss: float) -> bool:

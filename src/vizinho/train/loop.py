@@ -12,8 +12,9 @@ from torch import nn
 from vizinho.datasets import LabelledImages
 from vizinho.errors import TrainingCollapsed, TrainingDiverged, TrainingInterrupted
 from vizinho.train import checkpoint
-from vizinho.train.batches import Batches
-from vizinho.train.collapse import CollapseMonitor
+from vizinho.train.augment import augmented
+from vizinho.train.averaging import Average
+from vizinho.train.batches import Batches, normalise
 from vizinho.train.data import Decoding, Pixels, load_pixels
 from vizinho.train.networks import (
     build_network,
@@ -21,12 +22,13 @@ from vizinho.train.networks import (
     load_weights,
     rate,
 )
-from vizinho.train.objectives import build_loss
-from vizinho.train.passes import accumulate, measure, settle, whiten
+from vizinho.train.objectives import build_loss, collapse_monitor, temperature
+from vizinho.train.passes import accumulate, measure, settle, spread, whiten
 from vizinho.train.precision import Precision
 from vizinho.train.pretrained import initialise
 from vizinho.train.recipes import Recipe
-from vizinho.train.teacher import Distilled, posteriors
+from vizinho.train.teacher import Distilled, teaching
+from vizinho.train.warm import UNFOLDED, unfold
 from vizinho.train.watching import Clock, EpochRecord, Progress, Watcher
 
 
@@ -48,16 +50,23 @@ def train(
     *,
     validation: LabelledImages | None = None,
     decoding: Decoding | None = None,
+    fetching: Decoding | None = None,
     threads: int | None = None,
+    pixels: Pixels | None = None,
     failed: Callable[[Trained], None] | None = None,
+    own_loss: nn.Module | None = None,
 ) -> Trained:
     """Trains on ``dataset``; goes on from ``run/checkpoint.pt`` where there is one.
 
     Measured after each epoch is Top-1 on ``validation``, or on ``recipe.holdout`` images of
     ``dataset``. A checkpoint is written every minute, after every epoch and when the watcher asks
     to stop: a killed training loses a minute at most, and a resumed one makes the steps it would
-    have made. ``threads`` are the processor cores to use; None leaves it to torch. ``failed`` is
+    have made. ``threads`` are the processor cores to use; None leaves it to torch. ``fetching`` hears of
+    bytes of weights, ``decoding`` of pictures; ``pixels`` spares the decoding where they were
+    loaded by the same recipe already. ``failed`` is
     given what there is when a training collapses or diverges, before that is raised.
+    ``own_loss`` is what a recipe with the loss ``own:NAME`` means: any module (embeddings [N, D],
+    labels [N]) -> scalar, whose weights are learned beside the network's.
 
     Raises ``TrainingError`` (a checkpoint of another recipe or other data), ``TrainingCollapsed``,
     ``TrainingDiverged``, ``TrainingInterrupted`` (the watcher asked), ``DatasetError``.
@@ -65,7 +74,11 @@ def train(
     torch.set_num_threads(threads or torch.get_num_threads())
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    pixels = load_pixels(dataset, recipe, validation, decoding)
+    pixels = pixels or load_pixels(
+        dataset, recipe, validation, decoding, run=run, threads=threads
+    )
+    for note in pixels.notes:
+        watcher.note(note)
     batches = {
         size: Batches(
             images,
@@ -81,13 +94,13 @@ def train(
     low_epochs = round(recipe.low_share * recipe.epochs) if len(batches) > 1 else 0
 
     network = build_network(recipe).to(device)
-    loss = build_loss(recipe, len(pixels.classes))
-    posterior = None
+    loss = build_loss(recipe, len(pixels.classes), own_loss)
+    average = Average(network, recipe.average) if recipe.average else None
+    teach = None
     if recipe.teacher:
-        kept = run / "teacher.npz"
-        posterior = posteriors(pixels, recipe, kept, threads=threads or 1, progress=decoding)
+        teach = teaching(recipe, pixels, run, device, threads=threads or 1, progress=decoding)
         loss = Distilled(
-            loss, len(pixels.classes), recipe.dimension, recipe.temperature, recipe.distil
+            loss, len(pixels.classes), recipe.dimension, temperature(recipe), recipe.distil
         )
     loss = loss.to(device)
     optimisers = build_optimisers(recipe, network, loss)
@@ -101,6 +114,8 @@ def train(
         checkpoint.check_same(file, state, recipe, pixels.digest)
         load_weights(network, state["network"])
         loss.load_state_dict(state["loss"])
+        if average:
+            average.load(state["average"])
         for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         records = [EpochRecord(**record) for record in state["progress"].pop("records")]
@@ -110,12 +125,15 @@ def train(
         arithmetic = state.get("precision", "")
     else:
         whiten(network, pixels.train[recipe.size], recipe)
-        first = initialise(network, recipe.init)
+        first = initialise(network, recipe.init, progress=fetching)
         if first.left_random:
             watcher.note(
                 f"Weights from {first.source}; left at random: {', '.join(first.left_random)}."
             )
-        elif recipe.init != "random":
+        if first.folded:
+            sample = pixels.train[recipe.size][spread(len(pixels.labels), UNFOLDED)]
+            unfold(network, first.folded, normalise(torch.from_numpy(sample).to(device), recipe.spec))
+        if recipe.init != "random" and not first.left_random:
             settle(loss, network, pixels, recipe)
 
     network.train()
@@ -135,6 +153,7 @@ def train(
             "classes": pixels.classes,
             "network": network.state_dict(),
             "loss": loss.state_dict(),
+            "average": average.state() if average else None,
             "optimisers": [optimiser.state_dict() for optimiser in optimisers],
             "progress": asdict(progress),
             "precision": precision.name,
@@ -142,8 +161,7 @@ def train(
         checkpoint.save(file, state)
         clock.saved()
 
-    margin = recipe.margin if recipe.loss == "triplet" else None
-    monitor = CollapseMonitor(margin=margin, classes=len(pixels.classes))
+    monitor = collapse_monitor(recipe, len(pixels.classes))
     watcher.step(progress)
     for epoch in range(len(progress.records), recipe.epochs):
         size = recipe.low_size if epoch < low_epochs else recipe.size
@@ -154,17 +172,18 @@ def train(
                 for group, full in zip(optimiser.param_groups, rates, strict=True):
                     group["lr"] = full * factor
 
+            images = augmented(images.to(device), recipe, progress.step)
             embeddings, value = accumulate(
                 network,
                 loss,
-                images.to(device),
+                images,
                 labels.to(device),
                 recipe,
                 precision,
-                None if posterior is None else posterior[indices].to(device),
+                None if teach is None else teach(images, indices, precision),
             )
             try:
-                monitor.update(embeddings, value)
+                monitor.update(embeddings, value, labels)
             except (TrainingCollapsed, TrainingDiverged):
                 clock.read()
                 if failed is not None:
@@ -173,6 +192,8 @@ def train(
             for optimiser in optimisers:
                 optimiser.step()
                 optimiser.zero_grad()
+            if average:
+                average.update(network)
 
             progress.step += 1
             progress.images += len(labels)
@@ -187,7 +208,9 @@ def train(
                     "Nothing is lost: the same command goes on from here.",
                 )
 
-        measured = measure(network, pixels, recipe, device)
+        if average:
+            average.refresh(pixels, recipe)
+        measured = measure(average.network if average else network, pixels, recipe, device)
         clock.read()
         record = EpochRecord(
             epoch + 1,
@@ -201,4 +224,5 @@ def train(
         progress.epoch_loss = 0.0
         save()
         watcher.epoch(record)
-    return Trained(network.eval(), pixels, progress, precision.name)
+    finished = average.network if average else network
+    return Trained(finished.eval(), pixels, progress, precision.name)

@@ -2,48 +2,27 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Final, get_type_hints
+from types import NoneType
+from typing import Any, Final, get_args, get_type_hints
 
 from vizinho.errors import SettingsError
 from vizinho.preprocess import PreprocessSpec
-
-CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
-    "network": ("fastnet", "resnet18", "resnet34", "resnet50"),
-    "stem": ("imagenet", "cifar"),
-    "descriptor": ("head", "features"),
-    "distance": ("squared", "euclidean"),
-    "loss": ("triplet", "softmax"),
-    "mining": ("batch-hard", "semi-hard", "batch-all"),
-    "optimiser": ("muon", "sgd"),
-    "schedule": ("linear", "cosine", "steps"),
-    "augment": ("plain", "strong"),
-}
+from vizinho.train.checks import check
+from vizinho.train.checks import wide_shape as wide_shape
 
 #: The small copies' side as a share of the pictures', where only ``size`` is told.
 LOW_SCALE: Final = 0.75
 
+#: How a field is told to be None: ``recipe`` takes None itself for "as it is".
+NONE: Final = "none"
+
+#: Fields that mean something else for another loss.
+OF_THE_LOSS: Final = ("margin", "temperature", "mining")
+
 #: Fields that say what is exported, not what is learned: one training serves all their values.
 EXPORT_ONLY: Final = frozenset({"mirrored", "descriptor"})
-
-
-def wide_shape(network: str) -> tuple[int, int] | None:
-    """``wrnD-K`` as blocks in each group, (D - 4) / 6, and widening factor; None for other names.
-
-    Raises ``SettingsError`` for a depth or a width that no wide ResNet has.
-    """
-    found = re.fullmatch(r"wrn(\d+)-(\d+)", network)
-    if not found:
-        return None
-    depth, widen = int(found[1]), int(found[2])
-    if depth < 10 or (depth - 4) % 6 or widen < 1:
-        raise SettingsError(
-            f"There is no wide ResNet {network!r}.",
-            "Its depth is 6 n + 4 (10, 16, 22, 28, 34, 40), its width at least 1: wrn28-10.",
-        )
-    return (depth - 4) // 6, widen
 
 
 @dataclass(frozen=True)
@@ -55,9 +34,10 @@ class Recipe:
       ``width``: channels of fastnet's first block; its others have four times as many.
     - ``descriptor``: the layer that is the embedding, ``head`` or (fastnet only) the ``features``
       below it.
-    - ``loss``: ``triplet`` (hinge with ``margin`` and ``mining`` on the ``distance``) or
-      ``softmax`` (cosines to class proxies at ``temperature`` with label ``smoothing``, plus
-      ``supcon`` x SupCon).
+    - ``loss`` by name (docs/losses.md), ``pml:NAME(ARGUMENTS)`` for one of pytorch-metric-learning,
+      ``own:NAME`` for a module handed to ``train``. ``margin``, ``temperature`` and ``mining`` are
+      None for the loss's own (``vizinho.train.objectives``); ``distance`` is that of losses over
+      distances; ``softmax`` has label ``smoothing`` and ``supcon`` x SupCon beside it.
     - ``teacher``: whose classes the network learns beside the labels, with commas between: model
       bundles, or checkpoints of trainings, which see the very pictures the network sees, or
       ``recipe:NAME``: ``teachers`` of that recipe with seeds 0, 1, ..., trained first, on
@@ -71,9 +51,13 @@ class Recipe:
       ``lr`` on filters, SGD with ``head_lr`` on the rest).
     - ``schedule``: ``linear`` or ``cosine`` (short warm-up, then down to zero) or ``steps`` (x0.1
       every ``step_epochs``).
+    - ``per_class``: images of a class side by side in a micro-batch, every class as often as any
+      other (``vizinho.train.sampling``); 0 for plain shuffling.
     - ``size`` in pixels; the first ``low_share`` of the epochs run at ``low_size``.
     - ``holdout``: images of the training set kept aside, evenly by class, to measure on; which
       ones is ``split_seed``'s choice, or ``seed``'s where that is -1.
+    - ``keep_together``: near-duplicates are held out together or not at all.
+    - ``unseen``: classes that are never trained on; below 1 a share of them, else their number.
     """
 
     network: str = "fastnet"
@@ -84,10 +68,10 @@ class Recipe:
     mirrored: bool = True
     descriptor: str = "head"
     loss: str = "softmax"
-    margin: float = 0.3
-    mining: str = "batch-hard"
+    margin: float | None = None
+    mining: str | None = None
     distance: str = "squared"
-    temperature: float = 0.1
+    temperature: float | None = None
     smoothing: float = 0.1
     supcon: float = 0.25
     teacher: str = ""
@@ -113,45 +97,16 @@ class Recipe:
     augment: str = "plain"
     cutout: int = 0
     average: float = 0.0
+    per_class: int = 0
     holdout: int = 2000
+    keep_together: bool = False
+    unseen: float = 0.0
     init: str = "random"
     seed: int = 0
     split_seed: int = -1
 
     def __post_init__(self) -> None:
-        for field, choices in CHOICES.items():
-            if field == "network" and wide_shape(self.network):
-                continue
-            if getattr(self, field) not in choices:
-                others = " or a wide ResNet: wrn16-4, wrn28-10" if field == "network" else ""
-                raise SettingsError(
-                    f"{field} can't be {getattr(self, field)!r}.",
-                    f"Choose one of: {', '.join(choices)}{others}.",
-                )
-        positive = ("dimension", "margin", "temperature", "lr", "head_lr", "epochs", "step_epochs")
-        sizes = ("width", "batch_size", "micro_batch", "size", "low_size", "teachers")
-        for field in (*positive, *sizes):
-            if not getattr(self, field) > 0:
-                raise SettingsError(f"{field} must be above zero, not {getattr(self, field)}.")
-        for field in ("weight_decay", "supcon", "shift", "holdout", "seed", "cutout"):
-            if not getattr(self, field) >= 0:
-                raise SettingsError(f"{field} must be zero or more, not {getattr(self, field)}.")
-        for field in ("momentum", "smoothing", "low_share", "average"):
-            if not 0 <= getattr(self, field) < 1:
-                raise SettingsError(
-                    f"{field} must be at least 0 and below 1, not {getattr(self, field)}."
-                )
-        if self.split_seed < -1 or self.teacher_epochs < 0:
-            raise SettingsError("split_seed is at least -1, teacher_epochs at least 0.")
-        if not 0 <= self.distil <= 1 or bool(self.distil) != bool(self.teacher):
-            raise SettingsError(
-                f"distil is {self.distil} and teacher is {self.teacher!r}.",
-                "A teacher needs a share of the loss above 0 and up to 1; no teacher, 0.",
-            )
-        if self.network != "fastnet" and self.descriptor == "features":
-            raise SettingsError("Only fastnet has a descriptor below its head.")
-        if self.network == "fastnet" and min(self.size, self.low_size) < 18:
-            raise SettingsError("fastnet needs images of at least 18 x 18 pixels.")
+        check(self)
 
     @property
     def spec(self) -> PreprocessSpec:
@@ -164,7 +119,10 @@ class Recipe:
 
 
 RECIPES: Final[Mapping[str, tuple[str, Recipe]]] = {
-    "fast": ("the small network and the shipped model's loss; an hour on two cores", Recipe()),
+    "fast": (
+        "the small network and the shipped model's loss; an hour on two cores",
+        Recipe(temperature=0.1),
+    ),
     "fast-triplet": (
         "the same network and schedule with the triplet loss alone",
         Recipe(loss="triplet", mining="semi-hard", margin=0.3),
@@ -177,6 +135,7 @@ RECIPES: Final[Mapping[str, tuple[str, Recipe]]] = {
             normalise=False,
             mirrored=False,
             loss="triplet",
+            margin=0.3,
             # Triplets drawn at random, as in the thesis, in the mean.
             mining="batch-all",
             optimiser="sgd",
@@ -196,6 +155,7 @@ RECIPES: Final[Mapping[str, tuple[str, Recipe]]] = {
         "a wide ResNet with strong augmentation, for a GPU; what recipe record learns from",
         Recipe(
             network="wrn28-10",
+            temperature=0.1,
             optimiser="sgd",
             lr=0.1,
             momentum=0.9,
@@ -216,6 +176,7 @@ RECIPES: Final[Mapping[str, tuple[str, Recipe]]] = {
         Recipe(
             # The widest whose exported model stays under 10 MB, in steps that suit tensor cores.
             width=70,
+            temperature=0.1,
             teacher="recipe:record-teacher",
             teachers=2,
             distil=0.9,
@@ -233,8 +194,10 @@ RECIPES: Final[Mapping[str, tuple[str, Recipe]]] = {
 def recipe(name: str = "fast", **told: Any) -> Recipe:
     """The recipe called ``name`` with some fields changed; ``None`` leaves a field as it is.
 
-    ``low_size`` follows ``size`` unless it is told too. Raises ``SettingsError`` for an unknown
-    name, field or value.
+    With another ``loss`` than the recipe's come that loss's own margin, temperature and mining,
+    unless these are told too; ``NONE`` asks for the loss's own.
+    ``low_size`` and ``shift`` follow ``size`` unless they are told too. Raises ``SettingsError``
+    for an unknown name, field or value.
     """
     if name not in RECIPES:
         raise SettingsError(
@@ -247,7 +210,14 @@ def recipe(name: str = "fast", **told: Any) -> Recipe:
     if "size" in chosen and "low_size" not in chosen:
         # fastnet's last pooling needs 18 pixels; above that the small copies keep their proportion.
         chosen["low_size"] = max(18, round(LOW_SCALE * chosen["size"]))
-    return replace(RECIPES[name][1], **chosen)
+    start = RECIPES[name][1]
+    if chosen.get("loss", start.loss) != start.loss:
+        # The recipe chose them for its own loss; another begins from what its authors chose.
+        chosen = {**dict.fromkeys(OF_THE_LOSS, NONE), **chosen}
+    chosen.update({field: None for field in OF_THE_LOSS if chosen.get(field) == NONE})
+    if "size" in chosen and "shift" not in chosen:
+        chosen["shift"] = round(start.shift * chosen["size"] / start.size)
+    return replace(start, **chosen)
 
 
 def changes(told: Iterable[str]) -> dict[str, Any]:
@@ -270,6 +240,10 @@ def parse(field: str, text: str) -> Any:
     if field not in kinds:
         raise SettingsError(f"A recipe has no {field!r}.", f"It has: {', '.join(kinds)}.")
     kind = kinds[field]
+    if NoneType in get_args(kind):
+        if text.lower() == NONE:
+            return NONE
+        kind = get_args(kind)[0]
     if kind is bool:
         known = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
         if text.lower() in known:
