@@ -25,6 +25,7 @@ VERBS = (
     "info",
     "fetch",
     "train",
+    "sweep",
     "eval",
 )
 
