@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -134,40 +136,77 @@ class LabelledImages:
                 "Use the same class names in both.",
             )
         table = np.array([place.get(name, -1) for name in self.classes], dtype=np.int64)
-        return LabelledImages(
+        renumbered = LabelledImages(
             self.name,
             self._store,
             self.names,
             table[self.labels],
             classes,
-            self.skipped,
-            self._positions,
+            positions=self._positions,
         )
+        # One list for both: what proves broken while it is read is told by either.
+        renumbered.skipped = self.skipped
+        return renumbered
+
+    def only(self, classes: Iterable[str], called: str = "") -> LabelledImages:
+        """The pictures of these ``classes`` alone, counted in them; nothing copied.
+
+        The set is then ``called`` so. Raises `DatasetError` when one of them has no picture here.
+        """
+        wanted = set(classes)
+        kept = [name for name in self.classes if name in wanted]
+        there = {self.classes[i] for i in np.unique(self.labels)}
+        if lacking := sorted(wanted - there):
+            raise DatasetError(
+                f"{self.name} has no picture of: {', '.join(lacking[:5])}.",
+                f"It has {len(there)} classes: {', '.join(sorted(there)[:10])}.",
+            )
+        places = [i for i, name in enumerate(self.classes) if name in wanted]
+        chosen = self.subset(np.flatnonzero(np.isin(self.labels, places))).with_classes(kept)
+        chosen.name = called or self.name
+        chosen.skipped = self.skipped
+        return chosen
 
     def pixels(
-        self, spec: PreprocessSpec, progress: Progress | None = None
+        self,
+        spec: PreprocessSpec,
+        progress: Progress | None = None,
+        *,
+        threads: int | None = None,
+        into: Callable[[tuple[int, ...]], npt.NDArray[np.uint8]] | None = None,
     ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
         """Decode and resize everything: uint8 ``[M, H, W, 3]`` and the M indices kept, int64.
 
-        A picture that can't be decoded is left out and listed in ``skipped``. Raises
+        A picture that can't be decoded is left out and listed in ``skipped``. Pillow decodes
+        outside of Python's lock, so ``threads`` (None: one for each core) share the work. ``into``
+        makes the array of a given shape, where memory is not the place for it. Raises
         `DatasetError` when not one could be decoded.
         """
         total = len(self)
         side = spec.size
-        pixels = np.empty((total, side, side, 3), dtype=np.uint8)
+        shape = (total, side, side, 3)
+        pixels = np.empty(shape, dtype=np.uint8) if into is None else into(shape)
         kept: list[int] = []
         known = {item.name for item in self.skipped}
-        for i in range(total):
+
+        def decoded(i: int) -> npt.NDArray[np.uint8] | ImageError:
             try:
-                pixels[len(kept)] = to_pixels(self.load(i, target=side), spec)
-                kept.append(i)
+                return to_pixels(self.load(i, target=side), spec)
             except ImageError as error:
-                if self.names[i] not in known:
-                    self.skipped.append(Skipped(self.names[i], str(error)))
-            if progress and (i + 1) % _REPORT_EVERY == 0:
-                progress(i + 1, total)
-        if progress:
-            progress(total, total)
+                return error
+
+        with ThreadPoolExecutor(threads or os.cpu_count()) as pool:
+            for start in range(0, total, _REPORT_EVERY):
+                some = range(start, min(start + _REPORT_EVERY, total))
+                for i, found in zip(some, pool.map(decoded, some), strict=True):
+                    if isinstance(found, ImageError):
+                        if self.names[i] not in known:
+                            self.skipped.append(Skipped(self.names[i], str(found)))
+                        continue
+                    pixels[len(kept)] = found
+                    kept.append(i)
+                if progress:
+                    progress(some.stop, total)
         if not kept:
             first = self.skipped[-1].reason if self.skipped else "The set is empty."
             raise DatasetError(

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vizinho.preprocess import PreprocessSpec
+from vizinho.train.sampling import balanced
 
 
 def normalise(pixels: Tensor, spec: PreprocessSpec) -> Tensor:
@@ -40,6 +41,7 @@ class Batches:
     Every image is moved by up to ``shift`` pixels each way (reflected at the border). With
     ``mirror`` an image is flipped in every other epoch, starting at random: over two epochs the
     network sees both sides once, which beats independent coin flips (arXiv:2404.00498).
+    ``per_class`` above 0 deals every class equally often (``vizinho.train.sampling``).
     Epoch ``e`` is a function of ``seed`` and ``e`` alone, so that a resumed run repeats it.
     """
 
@@ -52,6 +54,7 @@ class Batches:
         shift: int = 2,
         mirror: bool = True,
         seed: int = 0,
+        per_class: int = 0,
     ) -> None:
         self.labels = torch.from_numpy(labels)
         self.size = pixels.shape[1]
@@ -59,6 +62,7 @@ class Batches:
         self.shift = shift
         self.mirror = mirror
         self.seed = seed
+        self.per_class = per_class
         images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
         padded = F.pad(images, (shift,) * 4, mode="reflect") if shift else images
         self.padded = padded.permute(0, 2, 3, 1).to(torch.uint8).contiguous()
@@ -74,7 +78,11 @@ class Batches:
         """
         count = len(self.labels)
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
-        order = torch.randperm(count, generator=generator)
+        if self.per_class:
+            length = len(self) * self.batch_size
+            order = balanced(self.labels, self.per_class, length, generator)
+        else:
+            order = torch.randperm(count, generator=generator)
         top, left = torch.randint(0, 2 * self.shift + 1, (2, count), generator=generator)
         sides = torch.randint(0, 2, (count,), generator=torch.Generator().manual_seed(self.seed))
         flipped = (sides + number) % 2 == 1 if self.mirror else torch.zeros(count, dtype=torch.bool)

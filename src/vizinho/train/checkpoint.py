@@ -71,15 +71,26 @@ def _of_the_system(error: BaseException | None) -> OSError | None:
 
 def load(path: Path) -> dict[str, Any]:
     """What :func:`save` wrote. Raises ``TrainingError`` when it is none of ours or damaged."""
+    state = read(path, "as a checkpoint", "Remove it, or start over with --fresh.")
+    if state.get("format") != FORMAT:
+        raise TrainingError(f"{path} is not a checkpoint of this version of Vizinho.")
+    return state
+
+
+def read(path: Path, what: str, hint: str) -> dict[str, Any]:
+    """A file of PyTorch's that holds a dictionary; ``what`` and ``hint`` word the error.
+
+    Raises ``TrainingError`` when it can't be read or holds something else.
+    """
     try:
+        # weights_only: a pickle from the internet must not run code here.
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         raise TrainingError(
-            f"{path} can't be read as a checkpoint: {error}",
-            "Remove it, or start over with --fresh.",
+            f"{path} can't be read {what}: {str(error).splitlines()[0]}", hint
         ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise TrainingError(f"{path} is not a checkpoint of this version of Vizinho.")
+    if not isinstance(state, dict):
+        raise TrainingError(f"{path} holds a {type(state).__name__}, not weights by name.", hint)
     return state
 
 
@@ -88,7 +99,8 @@ def check_same(path: Path, state: dict[str, Any], recipe: Recipe, data: str) -> 
 
     A schedule in steps makes the same steps whatever the number of epochs, so that may have grown.
     """
-    before, now = state["recipe"], recipe.to_dict()
+    # A field that is younger than the checkpoint had its default then.
+    before, now = {**Recipe().to_dict(), **state["recipe"]}, recipe.to_dict()
     if recipe.schedule == "steps" and not recipe.low_share and recipe.epochs > before["epochs"]:
         before = {**before, "epochs": recipe.epochs}
     changed = [

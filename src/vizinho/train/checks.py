@@ -91,6 +91,12 @@ def check(recipe: Recipe) -> None:
             raise SettingsError(
                 f"{field} must be at least 0 and below 1, not {getattr(recipe, field)}."
             )
+    if recipe.per_class and recipe.micro_batch % recipe.per_class:
+        raise SettingsError(
+            f"A micro-batch of {recipe.micro_batch} can't hold {recipe.per_class} pictures of each "
+            "of its classes.",
+            "Make micro_batch a multiple of per_class.",
+        )
     if recipe.split_seed < -1 or recipe.teacher_epochs < 0:
         raise SettingsError("split_seed is at least -1, teacher_epochs at least 0.")
     if not 0 <= recipe.distil <= 1 or bool(recipe.distil) != bool(recipe.teacher):

@@ -23,7 +23,7 @@ from vizinho.train.networks import (
     rate,
 )
 from vizinho.train.objectives import build_loss, collapse_monitor, temperature
-from vizinho.train.passes import accumulate, measure, settle, spread, whiten
+from vizinho.train.passes import accumulate, as_many, measure, settle, spread, whiten
 from vizinho.train.precision import Precision
 from vizinho.train.pretrained import initialise
 from vizinho.train.recipes import Recipe
@@ -61,10 +61,10 @@ def train(
     Measured after each epoch is Top-1 on ``validation``, or on ``recipe.holdout`` images of
     ``dataset``. A checkpoint is written every minute, after every epoch and when the watcher asks
     to stop: a killed training loses a minute at most, and a resumed one makes the steps it would
-    have made. ``threads`` are the processor cores to use; None leaves it to torch. ``fetching`` hears of
-    bytes of weights, ``decoding`` of pictures; ``pixels`` spares the decoding where they were
-    loaded by the same recipe already. ``failed`` is
-    given what there is when a training collapses or diverges, before that is raised.
+    have made. ``threads`` are the processor cores to use; None leaves it to torch. ``decoding``
+    hears of pictures, ``fetching`` of bytes of weights; ``pixels`` are those of this very recipe,
+    where they were loaded before. ``failed`` is given what there is when a training collapses or
+    diverges, before that is raised.
     ``own_loss`` is what a recipe with the loss ``own:NAME`` means: any module (embeddings [N, D],
     labels [N]) -> scalar, whose weights are learned beside the network's.
 
@@ -74,9 +74,7 @@ def train(
     torch.set_num_threads(threads or torch.get_num_threads())
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    pixels = pixels or load_pixels(
-        dataset, recipe, validation, decoding, run=run, threads=threads
-    )
+    pixels = pixels or load_pixels(dataset, recipe, validation, decoding, run=run, threads=threads)
     for note in pixels.notes:
         watcher.note(note)
     batches = {
@@ -87,6 +85,7 @@ def train(
             shift=recipe.shift,
             mirror=recipe.mirror,
             seed=recipe.seed,
+            per_class=recipe.per_class,
         )
         for size, images in pixels.train.items()
     }
@@ -131,8 +130,9 @@ def train(
                 f"Weights from {first.source}; left at random: {', '.join(first.left_random)}."
             )
         if first.folded:
-            sample = pixels.train[recipe.size][spread(len(pixels.labels), UNFOLDED)]
-            unfold(network, first.folded, normalise(torch.from_numpy(sample).to(device), recipe.spec))
+            rows = spread(len(pixels.labels), as_many(UNFOLDED, recipe.size))
+            sample = torch.from_numpy(pixels.train[recipe.size][rows]).to(device)
+            unfold(network, first.folded, normalise(sample, recipe.spec))
         if recipe.init != "random" and not first.left_random:
             settle(loss, network, pixels, recipe)
 

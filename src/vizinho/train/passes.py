@@ -54,7 +54,9 @@ def whiten(network: nn.Module, images: NDArray[np.uint8], recipe: Recipe) -> Non
     """Sets the first layer of every ``FastNet`` in ``network`` from the training images."""
     for module in network.modules():
         if isinstance(module, FastNet):
-            sample = torch.from_numpy(images[spread(len(images))])
+            # All their patches are in memory at once.
+            enough = as_many(SAMPLE, images.shape[1])
+            sample = torch.from_numpy(images[spread(len(images), enough)])
             device = module.whitening.weight.device
             module.whiten(normalise(sample, recipe.spec).to(device))
 
@@ -66,9 +68,10 @@ def embed(
     """uint8 [N, H, W, 3] -> embeddings float32 [N, D] as the finished network would give them."""
     training = network.training
     network.eval()
+    step = as_many(EMBED_BATCH, images.shape[1])
     parts = [
-        network(normalise(torch.from_numpy(images[i : i + EMBED_BATCH]).to(device), recipe.spec))
-        for i in range(0, len(images), EMBED_BATCH)
+        network(normalise(torch.from_numpy(images[i : i + step]).to(device), recipe.spec))
+        for i in range(0, len(images), step)
     ]
     network.train(training)
     found: NDArray[np.float32] = torch.cat(parts).float().cpu().numpy()
@@ -105,6 +108,11 @@ def settle(loss: nn.Module, network: nn.Module, pixels: Pixels, recipe: Recipe) 
         rows.data[seen] = F.normalize(sums[seen]).to(rows.device)
 
 
-def spread(count: int) -> NDArray[np.int64]:
-    """Up to ``SAMPLE`` positions among ``count``, evenly spread."""
-    return np.unique(np.linspace(0, count - 1, min(count, SAMPLE)).astype(np.int64))
+def spread(count: int, most: int = SAMPLE) -> NDArray[np.int64]:
+    """Up to ``most`` positions among ``count``, evenly spread."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).astype(np.int64))
+
+
+def as_many(count: int, size: int) -> int:
+    """As many images of ``size`` pixels as hold what ``count`` of 32 do, ``count`` at most."""
+    return max(1, min(count, count * 32**2 // size**2))

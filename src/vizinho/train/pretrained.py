@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from vizinho.datasets.transfer import Patience, fetch_file
 from vizinho.errors import DownloadError, SettingsError, TrainingError
 from vizinho.progress import Progress
 from vizinho.settings import load as load_settings
+from vizinho.train.checkpoint import read
 from vizinho.train.networks import Mirrored
 from vizinho.train.resnet import ResNet
+from vizinho.train.warm import bundle_of, bundle_weights
 
 #: Where torchvision publishes its weights.
 PUBLISHED = "https://download.pytorch.org/models/"
@@ -40,10 +41,12 @@ EMBEDDING = ("fc.", "head.")
 
 @dataclass(frozen=True)
 class Initialised:
-    """``source``: where the weights came from; ``left_random``: names that did not load."""
+    """``source``: where the weights came from; ``left_random``: names that did not load;
+    ``folded``: batch normalisations to be given statistics by ``vizinho.train.warm.unfold``."""
 
     source: str
     left_random: tuple[str, ...] = ()
+    folded: tuple[str, ...] = ()
 
 
 def initialise(
@@ -52,8 +55,8 @@ def initialise(
     """Give ``network`` its first weights, in place.
 
     ``init`` is "random" (they stay as they are), "imagenet" (torchvision's, downloaded into
-    ``cache`` once; ResNets only) or a file: weights as torchvision publishes them, or a checkpoint
-    of ``vizinho train``.
+    ``cache`` once; ResNets only), a model bundle (its folder, or the name of a shipped one) or a
+    file: weights as torchvision publishes them, or a checkpoint of ``vizinho train``.
 
     Raises ``SettingsError`` when there are no such weights for this network, ``DownloadError``,
     and ``TrainingError`` when the file can't be read or doesn't fit.
@@ -69,11 +72,16 @@ def initialise(
             )
         file = fetch_imagenet(body.depth, cache, progress)
         return _load(body, _weights(file, _read(file)), str(file), published=True)
+    if (folder := bundle_of(init)) is not None:
+        found = bundle_weights(folder, body)
+        loaded = _load(body, found.weights, init, published=False)
+        return replace(loaded, folded=found.folded)
     file = Path(init).expanduser()
     if not file.is_file():
         raise SettingsError(
-            f"--init names {init!r}, and there is no such file.",
-            "Give random, imagenet, or a file of weights.",
+            f"--init names {init!r}, and there is no such file or model bundle.",
+            "Give random, imagenet, a bundle's folder, a shipped model's name, or a file of "
+            "weights.",
         )
     state = _read(file)
     if isinstance(state.get("network"), dict):
@@ -127,17 +135,8 @@ def _check_hash(file: Path, name: str) -> None:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    try:
-        # weights_only: a pickle from the internet must not run code here.
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise TrainingError(
-            f"{file} can't be read as weights: {str(error).splitlines()[0]}",
-            "It should be a PyTorch file of tensors by name, or a checkpoint of `vizinho train`.",
-        ) from error
-    if not isinstance(state, dict):
-        raise TrainingError(f"{file} holds a {type(state).__name__}, not weights by name.")
-    return state
+    hint = "It should be a PyTorch file of tensors by name, or a checkpoint of `vizinho train`."
+    return read(file, "as weights", hint)
 
 
 def _weights(file: Path, state: dict[str, Any]) -> dict[str, Tensor]:
