@@ -235,7 +235,9 @@ def pick(grid: Grid, *, only: Iterable[str] = (), labels: str = "") -> tuple[Cel
 
 
 def show(value: Any) -> str:
-    """A value as a person would type it."""
+    """A value as a person would type it; a dash for none."""
+    if value is None:
+        return "-"
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from vizinho.train.finish import commit, hardware, write_model
 from vizinho.train.loop import Trained, train
 from vizinho.train.passes import embed
 from vizinho.train.recipes import Recipe
+from vizinho.train.sweep.epochs import keep_epochs
 from vizinho.train.sweep.ledger import Run
 from vizinho.train.sweep.pixels import Decoded
 from vizinho.train.watching import EpochRecord, Progress
@@ -195,22 +195,6 @@ def _measured(
         # A diverged network's embeddings aren't finite.
         return None, None
     return found.precision_at_1, found.mean_average_precision_at_r
-
-
-def keep_epochs(folder: Path, records: Sequence[EpochRecord]) -> None:
-    """Replaces ``epochs.json``, which the curves are drawn from."""
-    beside = folder / "epochs.part"
-    beside.write_text(json.dumps([asdict(record) for record in records]), "utf-8")
-    beside.replace(folder / "epochs.json")
-
-
-def read_epochs(folder: Path) -> list[EpochRecord]:
-    """What :func:`keep_epochs` kept; empty where there is nothing."""
-    try:
-        found: list[Mapping[str, float]] = json.loads((folder / "epochs.json").read_text("utf-8"))
-        return [EpochRecord(**record) for record in found]  # type: ignore[arg-type]
-    except (OSError, ValueError, TypeError):
-        return []
 
 
 def _drop_foreign(task: Task) -> None:

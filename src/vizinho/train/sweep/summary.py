@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vizinho.report.heatmap import Curve, HeatCell, Panel, plot_curves, plot_heatmap
+from vizinho.train.sweep.epochs import read_epochs
 from vizinho.train.sweep.grid import Cell, Grid, show
 from vizinho.train.sweep.ledger import Ledger, Run
-from vizinho.train.sweep.run import read_epochs
 
 #: What a cell may be ranked by, the best measure first: column, and how it is called.
 METRICS = (("top_1_test", "Top-1, test"), ("top_1_held_out", "Top-1, held out"))
