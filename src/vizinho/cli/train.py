@@ -63,8 +63,17 @@ def command(
     holdout: Annotated[
         int | None, typer.Option(help="Images kept aside to measure Top-1 on.")
     ] = None,
+    unseen: Annotated[
+        float | None,
+        typer.Option(help="Classes never trained on: a share (0.2) or a number (20)."),
+    ] = None,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="As many epochs as fit, all in all: 90s, 20m, 2h."),
+    ] = None,
     init: Annotated[
-        str | None, typer.Option(help="random, imagenet, or a file of weights.")
+        str | None,
+        typer.Option(help="random, imagenet, a model bundle (folder or name), or a file."),
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Same seed, same training.")] = None,
     more: Annotated[
@@ -83,8 +92,11 @@ def command(
     Run the same command again after Ctrl-C or a crash: it goes on from its last checkpoint, kept
     in OUT.run beside the bundle with the curve of the training.
     """
+    import time
+
     from vizinho.bundle import check_place
 
+    began = time.monotonic()
     if out.name in ("", ".."):
         # "." has no name of its own, to call the model and its run by.
         out = out.resolve()
@@ -115,21 +127,35 @@ def command(
         "size": size,
         "low_share": low_share,
         "holdout": holdout,
+        "unseen": unseen,
         "init": init,
         "seed": seed,
     }
-    told = build(recipe, **{**changes, **parse_changes(more or ())})
+    fields = {**changes, **parse_changes(more or ())}
+    fields = {field: value for field, value in fields.items() if value is not None}
+    build(recipe, **fields)
+    seconds = _seconds(time_budget, fields)
     where = load().data_dir
     images = load_dataset(dataset, data_dir=where)
     measured_on = load_dataset(validation, data_dir=where) if validation else None
 
+    from vizinho.train.budget import measured, planned
     from vizinho.train.checkpoint import alone
+    from vizinho.train.chosen import choose, recall, remember
+    from vizinho.train.data import load_pixels
     from vizinho.train.finish import write_model
     from vizinho.train.lessons import is_finished, trainings
     from vizinho.train.loop import train
 
     run = out.with_name(out.name + ".run")
+    asked = {"recipe": recipe, **fields, "time_budget": time_budget}
     with alone(run):
+        before = None if fresh else recall(run, asked)
+        told, notes = (
+            (before, [])
+            if before
+            else choose(recipe, fields, images, validation=measured_on is not None)
+        )
         for each, place in trainings(told, run):
             if fresh:
                 (place / "checkpoint.pt").unlink(missing_ok=True)
@@ -139,21 +165,61 @@ def command(
             with TrainingView(each, quiet=as_json) as view:
                 if each is not told:
                     view.note(f"A teacher first, {place.name}: {each.network}, in {place}.")
+                made, pixels = each, None
+                if each is told:
+                    for note in notes:
+                        view.note(note)
+                    if seconds and not before:
+                        pixels = load_pixels(
+                            images, each, measured_on, view.decoding, run=place, threads=threads
+                        )
+                        speed = measured(each, pixels, threads)
+                        left = seconds - (time.monotonic() - began)
+                        made, note = planned(each, speed, left)
+                        view.note(note)
+                        view.planned(made)
+                    remember(run, asked, made)
                 trained = train(
-                    each,
+                    made,
                     images,
                     place,
                     view,
                     validation=measured_on,
                     decoding=view.decoding,
+                    fetching=view.fetching,
                     threads=threads,
+                    pixels=pixels,
                 )
             called = name or out.name
             info = write_model(
-                trained, each, model, called if each is told else f"{called}-{place.name}"
+                trained, made, model, called if each is told else f"{called}-{place.name}"
             )
     skipped = images.skipped + (measured_on.skipped if measured_on else [])
     _show(trained, info, out, run, skipped, as_json)
+
+
+def _seconds(time_budget: str | None, fields: dict[str, Any]) -> float:
+    """The time budget in seconds; 0 without one."""
+    from vizinho.errors import SettingsError
+    from vizinho.train.budget import parse_duration
+
+    if time_budget is None:
+        return 0.0
+    if "epochs" in fields:
+        raise SettingsError(
+            "--time-budget chooses the epochs, and --epochs tells them.", "Give one of the two."
+        )
+    return parse_duration(time_budget)
+
+
+def _unseen(info: BundleInfo) -> dict[str, object]:
+    found = info.metrics.get("unseen")
+    if not found:
+        return {}
+    return {
+        "top_1_unseen": found["precision_at_1"],
+        "unseen": f"{found['n']} pictures of {found['classes']} classes",
+    }
 
 
 def _show(
@@ -174,6 +240,7 @@ def _show(
         "fingerprint": info.fingerprint,
         "top_1_held_out": info.metrics.get("holdout", {}).get("precision_at_1"),
         "held_out": info.training["held_out"],
+        **_unseen(info),
         "minutes": round(info.training["seconds"] / 60, 1),
         "curve": str(curve),
         "checkpoint": str(run / "checkpoint.pt"),

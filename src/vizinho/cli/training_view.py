@@ -60,6 +60,19 @@ class TrainingView:
             self._task = self._bars.add_task("reading images", total=total, note="")
         self._bars.update(self._task, completed=done, total=total, note=f"{done:,} of {total:,}")
 
+    def fetching(self, done: int, total: int | None) -> None:
+        """Progress of downloading weights, in bytes."""
+        if self._task is None or self._bars.tasks[-1].description != "downloading weights":
+            if self._task is not None:
+                self._bars.remove_task(self._task)
+            self._task = self._bars.add_task("downloading weights", total=total, note="")
+        note = f"{done / 1e6:,.1f} MB" + (f" of {total / 1e6:,.1f}" if total else "")
+        self._bars.update(self._task, completed=done, total=total, note=note)
+
+    def planned(self, recipe: Recipe) -> None:
+        """The recipe that is trained after all, once its epochs are chosen."""
+        self._recipe = recipe
+
     def note(self, text: str) -> None:
         """Writes a line."""
         if not self._quiet:

@@ -19,6 +19,9 @@ from vizinho.train.warm import architecture
 
 FILE = "chosen.json"
 
+#: Share of the learning rate for a network that has learned already.
+WARM = 0.2
+
 
 def choose(
     name: str, told: Mapping[str, Any], dataset: LabelledImages, *, validation: bool = False
@@ -34,6 +37,9 @@ def choose(
     if taken:
         said = ", ".join(f"{field} {value}" for field, value in taken.items())
         notes.append(f"From {told['init']}: {said}.")
+        if "lr" not in told:
+            started = replace(started, lr=WARM * started.lr)
+            notes.append(f"lr is {started.lr:g}: steps made for random weights would undo these.")
     made, changed = fitted(started, dataset, {*told, *taken}, validation=validation)
     return made, notes + changed
 

@@ -13,8 +13,10 @@ from typing import Any
 import torch
 
 from vizinho.bundle import BundleInfo
+from vizinho.evaluate import precision_at_1
 from vizinho.train.export import export_bundle
 from vizinho.train.loop import Trained
+from vizinho.train.passes import embed
 from vizinho.train.recipes import Recipe
 
 CHECK_IMAGES = 64
@@ -33,6 +35,16 @@ def write_model(trained: Trained, recipe: Recipe, out: Path, name: str) -> Bundl
             "protocol": "leave-one-out, Euclidean, images held out of the training set",
             "precision_at_1": records[-1].precision_at_1,
             "n": len(pixels.holdout),
+            "classes": len(pixels.classes),
+        }
+    if len(pixels.unseen) >= 2:
+        device = next(trained.network.parameters()).device
+        found = embed(trained.network, pixels.unseen, recipe, device)
+        metrics["unseen"] = {
+            "protocol": "leave-one-out, Euclidean, all images of classes never trained on",
+            "precision_at_1": precision_at_1(found, pixels.unseen_labels),
+            "n": len(pixels.unseen),
+            "classes": len(pixels.unseen_classes),
         }
     return export_bundle(
         trained.network,
@@ -53,8 +65,10 @@ def provenance(trained: Trained, recipe: Recipe) -> dict[str, Any]:
         "data": trained.pixels.name,
         "data_sha256": trained.pixels.digest,
         "classes": trained.pixels.classes,
+        "unseen_classes": trained.pixels.unseen_classes,
         "images": len(trained.pixels.labels),
         "held_out": len(trained.pixels.holdout),
+        "groups_kept_together": trained.pixels.together,
         "recipe": recipe.to_dict(),
         "parameters": sum(weight.numel() for weight in trained.network.parameters()),
         "epochs": [asdict(record) for record in progress.records],

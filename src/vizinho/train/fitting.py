@@ -20,7 +20,8 @@ from vizinho.train.recipes import Recipe
 HELD_OUT: Final = 0.125
 
 #: Optimiser steps that an epoch should have, and a whole training.
-STEPS_AN_EPOCH, STEPS: Final = 16, 300
+STEPS_AN_EPOCH: Final = 16
+STEPS: Final = 300
 SMALLEST_BATCH: Final = 16
 
 #: Pixels of a micro-batch that caches and memory are good for: 125 pictures of 64 x 64.

@@ -22,7 +22,7 @@ from vizinho.settings import load as load_settings
 from vizinho.train.checkpoint import read
 from vizinho.train.networks import Mirrored
 from vizinho.train.resnet import ResNet
-from vizinho.train.warm import bundle_of, bundle_weights
+from vizinho.train.warm import bundle_of, bundle_weights, nowhere
 
 #: Where torchvision publishes its weights.
 PUBLISHED = "https://download.pytorch.org/models/"
@@ -78,11 +78,7 @@ def initialise(
         return replace(loaded, folded=found.folded)
     file = Path(init).expanduser()
     if not file.is_file():
-        raise SettingsError(
-            f"--init names {init!r}, and there is no such file or model bundle.",
-            "Give random, imagenet, a bundle's folder, a shipped model's name, or a file of "
-            "weights.",
-        )
+        raise nowhere(init)
     state = _read(file)
     if isinstance(state.get("network"), dict):
         ours = {name.removeprefix("network."): value for name, value in state["network"].items()}

@@ -42,7 +42,7 @@ class BundleWeights:
 
 
 def bundle_of(init: str) -> Path | None:
-    """The folder of the bundle that ``init`` names (a folder, or a shipped model's name), if any."""
+    """The folder of the bundle that ``init`` names: itself, or a shipped model's; None if none."""
     path = Path(init).expanduser()
     if init in ("random", "imagenet") or path.is_file():
         return None
@@ -61,6 +61,8 @@ def architecture(init: str, told: Mapping[str, Any]) -> dict[str, Any]:
     """
     folder = bundle_of(init)
     if folder is None:
+        if init not in ("random", "imagenet") and not Path(init).expanduser().is_file():
+            raise nowhere(init)
         return {}
     info = read_bundle(folder)
     recipe = info.training.get("recipe")
@@ -79,6 +81,14 @@ def architecture(init: str, told: Mapping[str, Any]) -> dict[str, Any]:
     if told.get("size") is not None:
         theirs.pop("low_size", None)
     return {field: value for field, value in theirs.items() if told.get(field) is None}
+
+
+def nowhere(init: str) -> SettingsError:
+    """The error for an ``init`` that names nothing."""
+    return SettingsError(
+        f"--init names {init!r}, and there is no such file or model bundle.",
+        "Give random, imagenet, a bundle's folder, a shipped model's name, or a file of weights.",
+    )
 
 
 def bundle_weights(folder: Path, body: nn.Module) -> BundleWeights:
@@ -104,7 +114,7 @@ def bundle_weights(folder: Path, body: nn.Module) -> BundleWeights:
     folded: list[str] = []
     node, bias = next(nodes, None), None
     for name, layer in _called(body, info.preprocess.size):
-        kind = type(layer).__name__
+        kind = next(each.__name__ for each in _LAYERS if isinstance(layer, each))
         if isinstance(layer, nn.BatchNorm2d) and (node is None or node.kind != kind):
             if bias is None:
                 raise _unlike(folder, f"{name} has no statistics in it")
@@ -142,7 +152,8 @@ def unfold(network: nn.Module, folded: tuple[str, ...], images: Tensor) -> None:
 
     def fit(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         assert isinstance(layer, nn.BatchNorm2d)
-        assert layer.running_mean is not None and layer.running_var is not None
+        assert layer.running_mean is not None
+        assert layer.running_var is not None
         mean, variance = inputs[0].mean(dim=(0, 2, 3)), inputs[0].var(dim=(0, 2, 3))
         scale, shift = _as_line(layer)
         # scale x + shift, told as a normalisation: the same line through other numbers.
@@ -160,7 +171,8 @@ def unfold(network: nn.Module, folded: tuple[str, ...], images: Tensor) -> None:
 
 
 def _as_line(layer: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
-    assert layer.running_mean is not None and layer.running_var is not None
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
     scale = layer.weight / torch.sqrt(layer.running_var + layer.eps)
     return scale, layer.bias - scale * layer.running_mean
 
