@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vizinho.train.winograd import Conv3x3
+
 PATCH: Final = 2
 WIDTHS: Final = (64, 256, 256)
 
@@ -23,16 +25,18 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        self.conv1 = Conv3x3(channels, width)
         self.norm1 = batch_norm(width)
-        self.conv2 = nn.Conv2d(width, width, 3, padding=1, bias=False)
+        self.conv2 = Conv3x3(width, width)
         self.norm2 = batch_norm(width)
         for conv in (self.conv1, self.conv2):
             # Starting from the identity lets the first steps train the head on real features.
             nn.init.dirac_(conv.weight[: conv.in_channels])
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.silu(self.norm1(F.max_pool2d(self.conv1(x), 2)))
+        # An odd last row or column is in no window of the pooling.
+        even = (x.shape[2] // 2 * 2, x.shape[3] // 2 * 2) if self.training else ()
+        x = F.silu(self.norm1(F.max_pool2d(self.conv1(x, *even), 2)))
         return F.silu(self.norm2(self.conv2(x)))
 
 

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vizinho.errors import SettingsError
+from vizinho.train.winograd import Conv3x3
 
 #: Blocks in each of the four stages.
 STAGES = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
@@ -117,6 +118,8 @@ class ResNet(nn.Module):
 
 
 def _convolution(inputs: int, outputs: int, size: int, stride: int = 1) -> nn.Conv2d:
+    if size == 3:
+        return Conv3x3(inputs, outputs, stride)
     return nn.Conv2d(inputs, outputs, size, stride, padding=size // 2, bias=False)
 
 
