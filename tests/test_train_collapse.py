@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from vizinho.errors import TrainingCollapsed, TrainingDiverged  # noqa: E402
 from vizinho.train.collapse import CollapseMonitor, measure  # noqa: E402
+from vizinho.train.distances import pairwise_squared_distances  # noqa: E402
 from vizinho.train.miners import batch_hard  # noqa: E402
 
 Step = Callable[[int], tuple[torch.Tensor, float]]
@@ -109,6 +110,62 @@ def test_an_embedding_that_is_no_number_stops_at_once() -> None:
         CollapseMonitor().update(embeddings, 0.1)
 
 
+def test_a_margin_on_plain_distances_is_compared_with_them() -> None:
+    # Mean distance 0.0056: under a hundredth of the margin, but not when both are squared.
+    def close(step: int) -> tuple[torch.Tensor, float]:
+        return 1e-3 * noise(step), 0.5
+
+    far = CollapseMonitor(margin=0.5, squared=False, grace=0, patience=5)
+    drive(far, lambda step: (2e-3 * noise(step), 0.5), 20)
+    with pytest.raises(TrainingCollapsed, match="too close"):
+        drive(
+            CollapseMonitor(margin=0.6, squared=False, grace=0, patience=5),
+            lambda s: (close(s)[0], 0.6),
+            20,
+        )
+
+
+def silent(labels: torch.Tensor, apart: float, steps: int = 49, **told: int) -> CollapseMonitor:
+    """Steps whose loss is zero; the classes lie ``apart``, each about one wide."""
+    monitor = CollapseMonitor(patience=50, **told)
+    for step in range(steps):
+        monitor.update(noise(step) + apart * noise(99)[labels], 0.0, labels)
+    return monitor
+
+
+def test_no_triplets_where_there_is_something_to_learn_is_told() -> None:
+    labels = torch.arange(64) % 4
+    monitor = silent(labels, apart=0.0)
+    with pytest.raises(TrainingCollapsed, match=r"for 50 steps.* 100% of the images") as caught:
+        monitor.update(noise(0), 0.0, labels)
+    assert "--mining batch-all" in caught.value.hint
+    # Not within a sight of the grace, which is for geometry: a zero loss changes nothing.
+    assert monitor.grace > 50
+
+
+def test_one_loss_above_zero_starts_the_count_again() -> None:
+    labels = torch.arange(64) % 4
+    monitor = silent(labels, apart=0.0)
+    monitor.update(noise(0), 0.1, labels)
+    for step in range(49):
+        monitor.update(noise(step), 0.0, labels)
+
+
+def test_a_loss_of_zero_because_all_is_learned_goes_on() -> None:
+    silent(torch.arange(64) % 4, apart=30.0, steps=200)
+
+
+def test_no_class_twice_in_a_micro_batch_is_told() -> None:
+    labels = torch.arange(64) % 16
+    with pytest.raises(TrainingCollapsed, match=r"No class comes twice.* 8 images") as caught:
+        silent(labels, apart=1.0, steps=60, group=8)
+    assert "--micro-batch" in caught.value.hint
+
+
+def test_without_labels_nobody_knows_whether_zero_is_good() -> None:
+    drive(CollapseMonitor(patience=5), lambda step: (noise(step), 0.0), 20)
+
+
 def test_geometry_measures_what_it_says() -> None:
     square = torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]])
     found = measure(square)
@@ -131,7 +188,7 @@ def train(lr: float, *, learnable: bool) -> float:
     monitor = CollapseMonitor(margin=1.0, classes=3, grace=50, patience=50)
     for _ in range(300):
         embeddings = network(images)
-        a, p, n = batch_hard(embeddings, labels)
+        a, p, n = batch_hard(pairwise_squared_distances(embeddings), labels)
         near = (embeddings[a] - embeddings[p]).square().sum(1)
         far = (embeddings[a] - embeddings[n]).square().sum(1)
         loss = (near - far + 1.0).clamp(min=0).mean()

@@ -12,7 +12,8 @@ from PIL import Image
 
 torch = pytest.importorskip("torch")
 
-from vizinho.datasets import LabelledImages, load_dataset  # noqa: E402
+from toy_stripes import make_stripes  # noqa: E402
+from vizinho.datasets import LabelledImages  # noqa: E402
 from vizinho.errors import (  # noqa: E402
     DatasetError,
     TrainingDiverged,
@@ -69,19 +70,7 @@ def float32(monkeypatch):
 
 @pytest.fixture(scope="module")
 def stripes(tmp_path_factory) -> LabelledImages:
-    """Three classes of 40 noisy pictures: stripes across, stripes down, and rings."""
-    folder = tmp_path_factory.mktemp("stripes")
-    generator = np.random.default_rng(0)
-    y, x = np.mgrid[:18, :18]
-    for name, wave in {"across": y, "down": x, "rings": np.hypot(x - 9, y - 9)}.items():
-        (folder / name).mkdir()
-        for i in range(40):
-            shape = np.sin(wave * 1.2 + generator.uniform(0, 6))[..., None]
-            colour = generator.uniform(30, 100, 3)
-            pixels = 128 + shape * colour + generator.normal(0, 12, (18, 18, 3))
-            image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-            image.save(folder / name / f"{i:02}.png")
-    return load_dataset(str(folder))
+    return make_stripes(tmp_path_factory.mktemp("stripes"))
 
 
 @pytest.mark.parametrize(

@@ -1,103 +1,140 @@
-"""Losses against slow loops written from the papers' formulas, and pytorch-metric-learning's."""
+"""Triplet losses and sums against slow loops, hand-worked numbers and pytorch-metric-learning."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pml = pytest.importorskip("pytorch_metric_learning.losses")
+from pytorch_metric_learning.distances import LpDistance  # noqa: E402
+from pytorch_metric_learning.reducers import MeanReducer  # noqa: E402
 
-from vizinho.train.losses import NormalisedSoftmax, SupCon, Triplet, WeightedSum  # noqa: E402
-from vizinho.train.miners import batch_all, batch_hard, miner  # noqa: E402
+from vizinho.train import losses  # noqa: E402
+from vizinho.train.losses import SoftTriplet, Triplet, WeightedSum  # noqa: E402
+from vizinho.train.miners import batch_hard  # noqa: E402
+from vizinho.train.pair_losses import SupCon  # noqa: E402
 
 pytestmark = pytest.mark.train
 
+Batch = tuple[torch.Tensor, torch.Tensor]
 
-@pytest.fixture
-def batch() -> tuple[torch.Tensor, torch.Tensor]:
+
+@pytest.fixture(params=["even", "uneven"])
+def batch(request) -> Batch:
     generator = torch.Generator().manual_seed(3)
     embeddings = torch.randn(24, 6, generator=generator)
-    return embeddings, torch.arange(24) % 4
+    uneven = torch.tensor([0] * 15 + [1] * 5 + [2] * 3 + [3])
+    return embeddings, torch.arange(24) % 4 if request.param == "even" else uneven
 
 
-def test_supcon_is_the_papers_sum(batch):
-    embeddings, labels = batch
-    z = [row / row.norm() for row in embeddings]
-    anchors = []
-    for i in range(len(z)):
-        others = [j for j in range(len(z)) if j != i]
-        total = sum(math.exp(float(z[i] @ z[j]) / 0.1) for j in others)
-        positives = [j for j in others if labels[j] == labels[i]]
-        terms = [math.log(math.exp(float(z[i] @ z[j]) / 0.1) / total) for j in positives]
-        anchors.append(-sum(terms) / len(terms))
-    expected = sum(anchors) / len(anchors)
-    assert SupCon(0.1)(embeddings, labels).item() == pytest.approx(expected, rel=1e-5)
+def gap(embeddings: torch.Tensor, distance: str, a: int, p: int, n: int) -> float:
+    """d(a, p) - d(a, n)."""
+    near = float((embeddings[a] - embeddings[p]).square().sum())
+    far = float((embeddings[a] - embeddings[n]).square().sum())
+    return near - far if distance == "squared" else math.sqrt(near) - math.sqrt(far)
 
 
-def test_supcon_equals_pytorch_metric_learning(batch):
-    assert SupCon(0.2)(*batch).item() == pytest.approx(
-        pml.SupConLoss(temperature=0.2)(*batch).item(), rel=1e-5
-    )
+def every_triplet(labels: torch.Tensor) -> Iterator[tuple[int, int, int]]:
+    marks = labels.tolist()
+    for a, of_a in enumerate(marks):
+        for p, of_p in enumerate(marks):
+            for n, of_n in enumerate(marks):
+                if of_a == of_p and a != p and of_n != of_a:
+                    yield a, p, n
 
 
-def test_supcon_of_a_batch_without_pairs_is_zero_with_a_gradient():
-    embeddings = torch.randn(3, 4, requires_grad=True)
-    loss = SupCon()(embeddings, torch.arange(3))
-    loss.backward()
-    assert loss.item() == 0
-    assert torch.isfinite(embeddings.grad).all()
-
-
-def test_normalised_softmax_is_cross_entropy_of_cosines(batch):
-    embeddings, labels = batch
-    loss = NormalisedSoftmax(4, 6, temperature=0.2, smoothing=0.1)
-    values = []
-    for embedding, label in zip(embeddings, labels, strict=True):
-        logits = [
-            float(embedding @ proxy / embedding.norm() / proxy.norm()) / 0.2
-            for proxy in loss.proxies.detach()
-        ]
-        total = math.log(sum(map(math.exp, logits)))
-        wanted = [0.1 / 4 + 0.9 * (i == int(label)) for i in range(4)]
-        values.append(sum(w * (total - logit) for w, logit in zip(wanted, logits, strict=True)))
-    assert loss(embeddings, labels).item() == pytest.approx(sum(values) / len(values), rel=1e-5)
+def theirs(distance: str, **told) -> pml.TripletMarginLoss:
+    power = {"squared": 2, "euclidean": 1}[distance]
+    plain = LpDistance(normalize_embeddings=False, power=power)
+    return pml.TripletMarginLoss(distance=plain, reducer=MeanReducer(), **told)
 
 
 def test_triplet_by_hand():
     # d(a, p) = 1, d(a, n) = 4, d(p, n) = 9: squared distances on a line at 0, 1 and -2.
     embeddings = torch.tensor([[0.0], [1.0], [-2.0]])
     labels = torch.tensor([0, 0, 1])
-    loss = Triplet(5.0, miner("batch-all", 5.0))
     # Anchors 0 and 1: max(0, 1 - 4 + 5) = 2 and max(0, 1 - 9 + 5) = 0.
-    assert loss(embeddings, labels).item() == pytest.approx(1.0)
-    assert Triplet(9.0, batch_all)(embeddings, labels).item() == pytest.approx((6 + 1) / 2)
+    assert Triplet(5.0, "batch-all")(embeddings, labels).item() == pytest.approx(1.0)
+    assert Triplet(9.0, "batch-all")(embeddings, labels).item() == pytest.approx((6 + 1) / 2)
+    # Plain distances: max(0, 1 - 2 + 1.5) = 0.5 and max(0, 1 - 3 + 1.5) = 0.
+    plain = Triplet(1.5, "batch-all", "euclidean")
+    assert plain(embeddings, labels).item() == pytest.approx(0.25)
+    soft = (math.log1p(math.exp(1 - 2)) + math.log1p(math.exp(1 - 3))) / 2
+    assert SoftTriplet("batch-all", "euclidean")(embeddings, labels).item() == pytest.approx(soft)
 
 
-def test_triplet_is_a_mean_over_the_mined(batch):
+@pytest.mark.parametrize("distance", ["squared", "euclidean"])
+@pytest.mark.parametrize("margin", [0.3, 4.0, None])
+def test_all_triplets_are_the_slow_loops_and_pytorch_metric_learnings(batch, distance, margin):
     embeddings, labels = batch
-    hinges = []
-    for a, p, n in zip(*batch_hard(embeddings, labels), strict=True):
-        near = float((embeddings[a] - embeddings[p]).square().sum())
-        far = float((embeddings[a] - embeddings[n]).square().sum())
-        hinges.append(max(0.0, near - far + 0.5))
-    loss = Triplet(0.5, batch_hard)(embeddings, labels)
-    assert loss.item() == pytest.approx(sum(hinges) / len(hinges), rel=1e-5)
-    assert loss.item() > 0
+    gaps = [gap(embeddings, distance, *triplet) for triplet in every_triplet(labels)]
+    if margin is None:
+        ours: torch.nn.Module = SoftTriplet("batch-all", distance)
+        other = theirs(distance, margin=0.0, smooth_loss=True)
+        terms = [math.log1p(math.exp(x)) for x in gaps]
+    else:
+        ours, other = Triplet(margin, "batch-all", distance), theirs(distance, margin=margin)
+        terms = [max(0.0, x + margin) for x in gaps]
+    assert ours(embeddings, labels).item() == pytest.approx(sum(terms) / len(terms), rel=1e-4)
+    assert gradient(ours, batch) == pytest.approx(gradient(other, batch), abs=2e-5)
 
 
-def test_triplet_without_triplets_is_zero_with_a_gradient():
-    embeddings = torch.randn(4, 2, requires_grad=True)
-    loss = Triplet(0.3, batch_hard)(embeddings, torch.zeros(4, dtype=torch.int64))
-    loss.backward()
-    assert loss.item() == 0
-    assert embeddings.grad is not None
+def gradient(loss: torch.nn.Module, batch: Batch) -> list[float]:
+    """The loss itself, then its gradient on every number of the embeddings."""
+    embeddings = batch[0].clone().requires_grad_()
+    value = loss(embeddings, batch[1])
+    value.backward()
+    return [value.item(), *embeddings.grad.flatten().tolist()]
+
+
+@pytest.mark.parametrize("distance", ["squared", "euclidean"])
+@pytest.mark.parametrize("kind", ["hinge", "soft"])
+@pytest.mark.parametrize("mining", ["batch-hard", "semi-hard"])
+def test_a_mined_triplet_loss_is_a_mean_over_the_mined(batch, distance, kind, mining):
+    embeddings, labels = batch
+    loss = Triplet(0.5, mining, distance) if kind == "hinge" else SoftTriplet(mining, distance)
+    seen = []
+
+    def spy(distances, labels, mine=loss.miner):
+        seen[:] = zip(*mine(distances, labels), strict=True)
+        return tuple(torch.tensor(column) for column in zip(*seen, strict=True))
+
+    loss.miner = spy
+    value = loss(embeddings, labels).item()
+    gaps = [gap(embeddings, distance, *triplet) for triplet in seen]
+    terms = [max(0.0, x + 0.5) if kind == "hinge" else math.log1p(math.exp(x)) for x in gaps]
+    assert len(terms) > 5
+    assert value == pytest.approx(sum(terms) / len(terms), rel=1e-4)
+
+
+def test_any_miner_will_do(batch):
+    by_name, handed = Triplet(0.5, "batch-hard"), Triplet(0.5, batch_hard)
+    assert handed(*batch).item() == by_name(*batch).item() > 0
+
+
+def test_soft_triplets_in_blocks_are_those_at_once(batch, monkeypatch):
+    loss = SoftTriplet("batch-all", "euclidean")
+    at_once = gradient(loss, batch)
+    monkeypatch.setattr(losses, "BLOCK", 1)
+    assert gradient(loss, batch) == pytest.approx(at_once, abs=1e-6)
+
+
+def test_long_embeddings_lose_no_triplet_to_rounding():
+    # Squared distances near a million, apart by less than the margin.
+    embeddings = torch.tensor([[0.0], [1000.0], [-1000.0001]])
+    labels = torch.tensor([0, 0, 1])
+    embeddings.requires_grad_()
+    Triplet(0.5, "batch-all", "euclidean")(embeddings, labels).backward()
+    # Anchor 0 alone is within the margin: pulled to 1000, pushed from -1000.
+    assert embeddings.grad.flatten().tolist() == pytest.approx([-1.0, 0.5, 0.5])
 
 
 def test_a_sum_weighs_its_terms_and_takes_any_library_loss(batch):
-    theirs, ours = pml.MultiSimilarityLoss(), SupCon()
-    both = WeightedSum([theirs, ours], [2.0, 0.5])(*batch)
+    other, ours = pml.MultiSimilarityLoss(), SupCon()
+    both = WeightedSum([other, ours], [2.0, 0.5])(*batch)
     assert both.item() == pytest.approx(
-        2 * theirs(*batch).item() + 0.5 * ours(*batch).item(), rel=1e-5
+        2 * other(*batch).item() + 0.5 * ours(*batch).item(), rel=1e-5
     )

@@ -91,8 +91,8 @@ class CollapseMonitor:
         Raises ``TrainingDiverged`` at once when embeddings or loss aren't finite. Raises
         ``TrainingCollapsed`` when for ``patience`` steps up to now, and past the ``grace``, all
         embeddings lay in one point, on one line, or so close that a loss with a margin stood at
-        that margin; and when for ``patience`` steps the loss was exactly zero although the last
-        batch isn't sorted by class yet.
+        that margin; and when for ``patience`` steps the loss was exactly zero although, by the
+        ``labels``, the last batch isn't sorted by class yet.
         """
         self._steps += 1
         sample = embeddings.detach()[:SAMPLE].float()
@@ -109,15 +109,14 @@ class CollapseMonitor:
             if self._steps > self.grace and self._alike[where] >= self.patience:
                 self._give_up(where, geometry, loss)
         self._idle = self._idle + 1 if loss == 0.0 else 0
-        if self._idle >= self.patience and geometry.relative_distance >= POINT:
+        in_point = geometry.relative_distance < POINT
+        if self._idle >= self.patience and labels is not None and not in_point:
             self._idle = 0
             self._tell_idle(sample, labels)
         return geometry
 
-    def _tell_idle(self, sample: Tensor, labels: Tensor | None) -> None:
+    def _tell_idle(self, sample: Tensor, labels: Tensor) -> None:
         said = f"No triplets or pairs to learn from for {self.patience} steps: the loss is zero."
-        if labels is None:
-            raise TrainingCollapsed(said, WAYS_OUT)
         together = min(self.group, len(sample))
         positive, negative = pairs(labels[:together].to(sample.device))
         both = positive.any(1) & negative.any(1)
