@@ -10,7 +10,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vizinho.preprocess import PreprocessSpec
@@ -25,6 +24,12 @@ def normalise(pixels: Tensor, spec: PreprocessSpec) -> Tensor:
     mean = torch.tensor(spec.mean, device=pixels.device) * 255
     std = torch.tensor(spec.std, device=pixels.device) * 255
     return ((pixels.float() - mean) / std).permute(0, 3, 1, 2)
+
+
+def reflected(places: Tensor, size: int) -> Tensor:
+    """Positions up to ``size`` - 1 beyond either end of 0..``size`` - 1, mirrored at that end."""
+    last = size - 1
+    return last - (last - places.abs()).abs()
 
 
 class Batch(NamedTuple):
@@ -63,9 +68,8 @@ class Batches:
         self.mirror = mirror
         self.seed = seed
         self.per_class = per_class
-        images = torch.from_numpy(pixels).permute(0, 3, 1, 2).float()
-        padded = F.pad(images, (shift,) * 4, mode="reflect") if shift else images
-        self.padded = padded.permute(0, 2, 3, 1).to(torch.uint8).contiguous()
+        # The array itself, never a padded copy: it may be a file that is larger than memory.
+        self.images = torch.from_numpy(pixels)
 
     def __len__(self) -> int:
         """Batches in an epoch; the images left over sit out until the next shuffle."""
@@ -89,8 +93,8 @@ class Batches:
         along = torch.arange(self.size)
         for start in range(skip * self.batch_size, len(self) * self.batch_size, self.batch_size):
             chosen = order[start : start + self.batch_size]
-            rows = top[chosen, None] + along
+            rows = reflected(top[chosen, None] + along - self.shift, self.size)
             columns = torch.where(flipped[chosen, None], along.flip(0), along)
-            columns = columns + left[chosen, None]
-            images = self.padded[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+            columns = reflected(columns + left[chosen, None] - self.shift, self.size)
+            images = self.images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
             yield Batch(images, self.labels[chosen], chosen)
