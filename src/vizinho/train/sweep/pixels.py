@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,12 +39,19 @@ class Decoded(LabelledImages):
         return cls(dataset.name, images, names, dataset.labels[kept], dataset.classes)
 
     def pixels(
-        self, spec: PreprocessSpec, progress: Progress | None = None, **how: Any
+        self,
+        spec: PreprocessSpec,
+        progress: Progress | None = None,
+        *,
+        threads: int | None = None,
+        into: Callable[[tuple[int, ...]], NDArray[np.uint8]] | None = None,
     ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-        """As of any set, but free at the size that is held."""
+        """As of any set, but a mere copy at the size that is held: the caller may change it."""
         if spec.size != self.images.shape[1]:
-            return super().pixels(spec, progress, **how)
-        return self.images, np.arange(len(self))
+            return super().pixels(spec, progress, threads=threads, into=into)
+        copy = np.empty_like(self.images) if into is None else into(self.images.shape)
+        copy[:] = self.images
+        return copy, np.arange(len(self))
 
     @cached_property
     def sha256(self) -> str:
