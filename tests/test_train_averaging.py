@@ -9,7 +9,9 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 from vizinho.train.averaging import Average, refresh_statistics  # noqa: E402
+from vizinho.train.checkpoint import save  # noqa: E402
 from vizinho.train.networks import build_network  # noqa: E402
+from vizinho.train.pretrained import initialise  # noqa: E402
 from vizinho.train.recipes import recipe  # noqa: E402
 
 pytestmark = pytest.mark.train
@@ -88,3 +90,15 @@ def test_statistics_are_those_of_the_images_under_the_new_weights():
     assert torch.allclose(network[1].running_var, variance, atol=1e-6)
     assert network[1].momentum == 0.03
     assert not network.training
+
+
+def test_another_training_starts_from_the_mean(tmp_path):
+    network, other = small(), small()
+    average = Average(network, 0.9)
+    with torch.no_grad():
+        for weight in average.network.parameters():
+            weight.mul_(3)
+    save(tmp_path / "c.pt", {"network": network.state_dict(), "average": average.state()})
+    initialise(other, str(tmp_path / "c.pt"))
+    for found, mean in zip(other.parameters(), average.network.parameters(), strict=True):
+        assert torch.equal(found, mean)

@@ -81,7 +81,9 @@ def initialise(
         raise nowhere(init)
     state = _read(file)
     if isinstance(state.get("network"), dict):
-        ours = {name.removeprefix("network."): value for name, value in state["network"].items()}
+        # Where a mean of the weights was kept, that is the network which was measured.
+        found_in = (state.get("average") or state)["network"]
+        ours = {name.removeprefix("network."): value for name, value in found_in.items()}
         return _load(body, ours, init, published=False)
     return _load(body, _weights(file, state), init, published=True)
 
