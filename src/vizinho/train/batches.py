@@ -46,7 +46,8 @@ class Batches:
     Every image is moved by up to ``shift`` pixels each way (reflected at the border). With
     ``mirror`` an image is flipped in every other epoch, starting at random: over two epochs the
     network sees both sides once, which beats independent coin flips (arXiv:2404.00498).
-    ``per_class`` above 0 deals every class equally often (``vizinho.train.sampling``).
+    ``per_class`` above 0 deals every class equally often, that many images of it in a
+    ``micro_batch`` (``vizinho.train.sampling``).
     Epoch ``e`` is a function of ``seed`` and ``e`` alone, so that a resumed run repeats it.
     """
 
@@ -60,6 +61,7 @@ class Batches:
         mirror: bool = True,
         seed: int = 0,
         per_class: int = 0,
+        micro_batch: int = 0,
     ) -> None:
         self.labels = torch.from_numpy(labels)
         self.size = pixels.shape[1]
@@ -68,6 +70,7 @@ class Batches:
         self.mirror = mirror
         self.seed = seed
         self.per_class = per_class
+        self.micro_batch = micro_batch
         # The array itself, never a padded copy: it may be a file that is larger than memory.
         self.images = torch.from_numpy(pixels)
 
@@ -84,7 +87,8 @@ class Batches:
         generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
         if self.per_class:
             length = len(self) * self.batch_size
-            order = balanced(self.labels, self.per_class, length, generator)
+            together = max(1, self.micro_batch // self.per_class)
+            order = balanced(self.labels, self.per_class, length, generator, together)
         else:
             order = torch.randperm(count, generator=generator)
         top, left = torch.randint(0, 2 * self.shift + 1, (2, count), generator=generator)

@@ -86,6 +86,7 @@ def train(
             mirror=recipe.mirror,
             seed=recipe.seed,
             per_class=recipe.per_class,
+            micro_batch=recipe.micro_batch,
         )
         for size, images in pixels.train.items()
     }

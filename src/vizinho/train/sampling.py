@@ -11,33 +11,31 @@ import torch
 from torch import Tensor
 
 
-def balanced(labels: Tensor, per_class: int, length: int, generator: torch.Generator) -> Tensor:
+def balanced(
+    labels: Tensor, per_class: int, length: int, generator: torch.Generator, together: int = 1
+) -> Tensor:
     """``length`` positions in ``labels`` int64 [N], the same class ``per_class`` times on end.
 
-    Classes are dealt in rounds, each round in
-    an order of its own, so that any stretch of C runs that starts at a multiple of C holds each of
-    the C classes once, and over an epoch no class comes more than once more often than another.
-    Within a class the images are dealt in rounds as well: all of them before one comes again, and
-    never one twice in a run unless the class is smaller than that.
+    Classes are dealt in rounds, each round in an order of its own, so that over an epoch no class
+    comes more than once more often than another. Each ``together`` runs from the start, a
+    micro-batch, are of as many classes where there are so many. Within a class the images are dealt
+    in rounds as well: all of them before one comes again, and never one twice in a run unless the
+    class is smaller than that.
     """
     there = torch.unique(labels)
     runs = -(-length // per_class)
-    rounds = -(-runs // len(there))
-    order = [there[torch.randperm(len(there), generator=generator)] for _ in range(rounds)]
-    dealt = torch.cat(order)[:runs] if order else there[:0]
+    classes = _dealt(there, runs, together, generator)
     found = torch.empty(runs, per_class, dtype=torch.int64)
     for label in there:
-        places = (dealt == label).nonzero()[:, 0]
+        places = (classes == label).nonzero()[:, 0]
         members = (labels == label).nonzero()[:, 0]
-        wanted = len(places) * per_class
-        if not wanted:
-            continue
-        found[places] = _dealt(members, wanted, per_class, generator).view(-1, per_class)
+        dealt = _dealt(members, len(places) * per_class, per_class, generator)
+        found[places] = dealt.view(-1, per_class)
     return found.flatten()[:length]
 
 
 def _dealt(members: Tensor, wanted: int, run: int, generator: torch.Generator) -> Tensor:
-    """``wanted`` of ``members``, in shuffled rounds."""
+    """``wanted`` of ``members`` in shuffled rounds, none twice in the first ``run``, the next..."""
     deck = torch.empty(0, dtype=torch.int64)
     while len(deck) < wanted:
         fresh = members[torch.randperm(len(members), generator=generator)]
