@@ -36,7 +36,7 @@ def accumulate(
     and triplets are formed inside a micro-batch: small ones stay in the processor's cache, and
     batch normalisation sees each one alone.
     """
-    seen, total = [], 0.0
+    seen, total = [], torch.zeros((), device=labels.device)
     for start in range(0, len(labels), recipe.micro_batch):
         part = slice(start, start + recipe.micro_batch)
         with precision.autocast():
@@ -46,8 +46,9 @@ def accumulate(
         value = value * (len(labels[part]) / len(labels))
         value.backward()
         seen.append(embeddings.detach())
-        total += value.item()
-    return torch.cat(seen), total
+        total += value.detach()
+    # Reading a number waits for the device: once a batch, not once a micro-batch.
+    return torch.cat(seen), total.item()
 
 
 def whiten(network: nn.Module, images: NDArray[np.uint8], recipe: Recipe) -> None:
