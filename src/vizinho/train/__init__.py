@@ -1,8 +1,8 @@
 """Training: the only home of torch (``pip install 'vizinho[train]'``).
 
 Importing this package without torch raises ``TrainingError`` with the way out; nothing outside it
-needs torch. Reading order: ``recipes`` > ``loop`` > ``fastnet``/``resnet`` > ``losses`` >
-``miners`` > ``batches`` > ``optim`` > ``export``.
+needs torch. Reading order: ``recipes`` > ``loop`` > ``fastnet``/``resnet`` > ``objectives`` >
+``losses`` > ``miners`` > ``batches`` > ``optim`` > ``export``.
 """
 
 from __future__ import annotations

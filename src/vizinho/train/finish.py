@@ -17,6 +17,7 @@ from vizinho.evaluate import precision_at_1
 from vizinho.train.export import export_bundle
 from vizinho.train.loop import Trained
 from vizinho.train.passes import embed
+from vizinho.train.objectives import settled
 from vizinho.train.recipes import Recipe
 
 CHECK_IMAGES = 64
@@ -69,7 +70,8 @@ def provenance(trained: Trained, recipe: Recipe) -> dict[str, Any]:
         "images": len(trained.pixels.labels),
         "held_out": len(trained.pixels.holdout),
         "groups_kept_together": trained.pixels.together,
-        "recipe": recipe.to_dict(),
+        # With the loss's own numbers where none were told: those may be others one day.
+        "recipe": settled(recipe).to_dict(),
         "parameters": sum(weight.numel() for weight in trained.network.parameters()),
         "epochs": [asdict(record) for record in progress.records],
         "images_seen": progress.images,

@@ -138,6 +138,8 @@ RECIPES: Final[Mapping[str, tuple[str, Recipe]]] = {
             margin=0.3,
             # Triplets drawn at random, as in the thesis, in the mean.
             mining="batch-all",
+            # Squared ones diverge within five steps at this learning rate and no fixed length.
+            distance="euclidean",
             optimiser="sgd",
             lr=0.1,
             momentum=0.9,
