@@ -40,8 +40,8 @@ class Average:
         """Takes in the weights after one more step."""
         decay = min(self.decay, self.updates / (self.updates + 9))
         self.updates += 1
-        own, others = list(self.network.parameters()), list(network.parameters())
-        torch._foreach_lerp_(own, others, 1 - decay)
+        own: list[Tensor] = list(self.network.parameters())
+        torch._foreach_lerp_(own, list[Tensor](network.parameters()), 1 - decay)
 
     def refresh(self, pixels: Pixels, recipe: Recipe) -> None:
         """Fits batch normalisation to the weights as they are now, on some training images.

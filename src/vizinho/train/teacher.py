@@ -100,7 +100,8 @@ def teaching(
             "Name for each the folder of its training (MODEL.run), or for each the model.",
         )
     table = posteriors(pixels, recipe, run / "teacher.npz", threads=threads, progress=progress)
-    return lambda images, indices, precision: table[indices].to(images.device)
+    table = table.to(device)
+    return lambda images, indices, precision: table[indices]
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ class LiveTeachers:
     def __call__(self, images: Tensor, indices: Tensor, precision: Precision) -> Tensor:
         parts = []
         # In parts, so that memory does not grow with the batch.
-        for part in images.split(as_many(EMBED_BATCH, images.shape[1])):
+        for part in torch.split(images, as_many(EMBED_BATCH, images.shape[1])):
             said = [self._ask(teacher, part, precision) for teacher in self.teachers]
             parts.append(torch.stack(said).mean(dim=0))
         return torch.cat(parts)
