@@ -83,3 +83,15 @@ def test_normalised_as_queries_are(images):
     ours = normalise(torch.from_numpy(images), spec)
     np.testing.assert_allclose(ours.numpy(), core.normalise(images, spec), rtol=1e-5, atol=1e-6)
     assert ours.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_set_lives_where_it_is_trained_on_unless_it_is_too_large(images, monkeypatch):
+    resident = Batches(images, np.arange(50), batch_size=10, device="meta")
+    assert resident.images.device.type == resident.home.type == "meta"
+    monkeypatch.setattr("vizinho.train.batches.RESIDENT", images.nbytes - 1)
+    large = Batches(images, np.arange(50), batch_size=10, device="meta")
+    assert large.images.device.type == large.home.type == "cpu"
+    for batches in (resident, large):
+        first = next(batches.epoch(0))
+        assert [part.device.type for part in first] == ["meta"] * 3
+        assert first.images.shape == (10, 8, 8, 3)

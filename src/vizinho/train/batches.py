@@ -6,7 +6,7 @@ A set that fits in memory needs no worker processes: one gather per batch shifts
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import torch
@@ -32,6 +32,10 @@ def reflected(places: Tensor, size: int) -> Tensor:
     return last - (last - places.abs()).abs()
 
 
+#: A set up to this many bytes is kept where the training runs; a larger one sends its batches.
+RESIDENT: Final = 8 << 30
+
+
 class Batch(NamedTuple):
     """``images`` uint8 [B, H, W, 3], ``labels`` int64 [B], ``indices`` int64 [B] into the set."""
 
@@ -48,7 +52,9 @@ class Batches:
     network sees both sides once, which beats independent coin flips (arXiv:2404.00498).
     ``per_class`` above 0 deals every class equally often, that many images of it in a
     ``micro_batch`` (``vizinho.train.sampling``).
-    Epoch ``e`` is a function of ``seed`` and ``e`` alone, so that a resumed run repeats it.
+    Epoch ``e`` is a function of ``seed`` and ``e`` alone, so that a resumed run repeats it, on
+    whatever ``device``. A set of up to ``RESIDENT`` bytes lives on the device: its batches are cut
+    out there, and nothing but each epoch's order ever moves.
     """
 
     def __init__(
@@ -62,6 +68,7 @@ class Batches:
         seed: int = 0,
         per_class: int = 0,
         micro_batch: int = 0,
+        device: torch.device | str = "cpu",
     ) -> None:
         self.labels = torch.from_numpy(labels)
         self.size = pixels.shape[1]
@@ -71,8 +78,10 @@ class Batches:
         self.seed = seed
         self.per_class = per_class
         self.micro_batch = micro_batch
+        self.device = torch.device(device)
+        self.home = self.device if pixels.nbytes <= RESIDENT else torch.device("cpu")
         # The array itself, never a padded copy: it may be a file that is larger than memory.
-        self.images = torch.from_numpy(pixels)
+        self.images = torch.from_numpy(pixels).to(self.home)
 
     def __len__(self) -> int:
         """Batches in an epoch; the images left over sit out until the next shuffle."""
@@ -94,11 +103,15 @@ class Batches:
         top, left = torch.randint(0, 2 * self.shift + 1, (2, count), generator=generator)
         sides = torch.randint(0, 2, (count,), generator=torch.Generator().manual_seed(self.seed))
         flipped = (sides + number) % 2 == 1 if self.mirror else torch.zeros(count, dtype=torch.bool)
-        along = torch.arange(self.size)
+        # Drawn on the processor, so that the order is the same on every device.
+        order, top, left, flipped, labels = (
+            drawn.to(self.home) for drawn in (order, top, left, flipped, self.labels)
+        )
+        along = torch.arange(self.size, device=self.home)
         for start in range(skip * self.batch_size, len(self) * self.batch_size, self.batch_size):
             chosen = order[start : start + self.batch_size]
             rows = reflected(top[chosen, None] + along - self.shift, self.size)
             columns = torch.where(flipped[chosen, None], along.flip(0), along)
             columns = reflected(columns + left[chosen, None] - self.shift, self.size)
             images = self.images[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
-            yield Batch(images, self.labels[chosen], chosen)
+            yield Batch(*(part.to(self.device) for part in (images, labels[chosen], chosen)))

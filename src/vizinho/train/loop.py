@@ -24,7 +24,7 @@ from vizinho.train.networks import (
 )
 from vizinho.train.objectives import build_loss, collapse_monitor, temperature
 from vizinho.train.passes import accumulate, as_many, measure, settle, spread, whiten
-from vizinho.train.precision import Precision
+from vizinho.train.precision import Precision, prepare
 from vizinho.train.pretrained import initialise
 from vizinho.train.recipes import Recipe
 from vizinho.train.teacher import Distilled, teaching
@@ -74,6 +74,7 @@ def train(
     torch.set_num_threads(threads or torch.get_num_threads())
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    prepare(device)
     pixels = pixels or load_pixels(dataset, recipe, validation, decoding, run=run, threads=threads)
     for note in pixels.notes:
         watcher.note(note)
@@ -86,6 +87,7 @@ def train(
             mirror=recipe.mirror,
             seed=recipe.seed,
             per_class=recipe.per_class,
+            device=device,
             micro_batch=recipe.micro_batch,
         )
         for size, images in pixels.train.items()
