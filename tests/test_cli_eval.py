@@ -32,8 +32,8 @@ def test_tables_for_a_person(place: Path) -> None:
     done = run(place / "model", place / "test", "--against", place / "train")
     assert done.exit_code == 0, done.output
     lines = [line.split() for line in done.stdout.splitlines()]
-    assert ["Top-1", "100.00", "%"] in lines
-    assert ["red", "4", "100.00", "%"] in lines
+    assert ["Top-1", "100.00", "%", "100.00", "to", "100.00", "%"] in lines
+    assert ["red", "4", "100.00", "%", "100.00", "to", "100.00", "%"] in lines
     assert any(line[:4] == ["kNN", "(k", "=", "10)"] for line in lines)
     assert "8 queries among 8 pictures" in done.stdout
 
@@ -87,3 +87,30 @@ def test_what_is_not_there_is_an_error_with_a_way_out(
     assert done.stdout == ""
     assert done.stderr.startswith("Error: ")
     assert len(done.stderr.splitlines()) >= 2
+
+
+def test_some_classes_alone(place: Path) -> None:
+    (place / "red.txt").write_text("red\n\n")
+    done = run(place / "model", place / "test", "--classes", place / "red.txt", "--json")
+    answer = json.loads(done.stdout)
+    assert (answer["queries"], list(answer["per_class"])) == (4, ["red"])
+    assert answer["dataset"].endswith("test, red classes")
+    info = json.loads((place / "model" / "bundle.json").read_text())
+    info["training"] |= {"classes": ["red"], "unseen_classes": ["blue"]}
+    (place / "model" / "bundle.json").write_text(json.dumps(info))
+    for which, name in (("seen", "red"), ("unseen", "blue")):
+        words = ("--classes", which, "--against", place / "train", "--write", "--json")
+        answer = json.loads(run(place / "model", place / "test", *words).stdout)
+        assert (list(answer["per_class"]), answer["knn_references"]) == ([name], 8)
+    metrics = read_bundle(place / "model").metrics
+    assert [name.rpartition(", ")[2] for name in metrics] == ["seen classes", "unseen classes"]
+
+
+def test_classes_that_nobody_knows_are_refused(place: Path) -> None:
+    for which, said in (("unseen", "doesn't say which"), (place / "no.txt", "can't be read")):
+        done = run(place / "model", place / "test", "--classes", which)
+        assert done.exit_code == 1
+        assert said in done.output
+    (place / "odd.txt").write_text("green")
+    done = run(place / "model", place / "test", "--classes", place / "odd.txt")
+    assert "has no picture of: green" in done.output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,6 +33,13 @@ def command(
             metavar="DATASET", help="Also name each picture by its nearest ones of this set (kNN)."
         ),
     ] = None,
+    classes: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHICH",
+            help="Only these: seen or unseen (by MODEL's training), or a file, one name a line.",
+        ),
+    ] = None,
     beside: Annotated[
         list[str] | None,
         typer.Option(metavar="MODEL", help="Another model to show beside it; may be repeated."),
@@ -43,6 +51,12 @@ def command(
     write: Annotated[
         bool, typer.Option("--write", help="Keep the figures in the model's bundle.json.")
     ] = False,
+    threads: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="Threads for embedding; all cores by default. The figures are the same."
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure a model: Top-1, MAP@R and more, each picture searched among all others."""
@@ -54,7 +68,13 @@ def command(
     where = default_data_dir()
     pictures = load_dataset(dataset, data_dir=where)
     known = load_dataset(against, data_dir=where) if against else None
-    measured = [_measure(folder, pictures, known, quiet=as_json) for folder in models]
+    if classes:
+        wanted = _classes(classes, models[0])
+        called = f"{Path(classes).stem} classes"
+        pictures = pictures.only(wanted, f"{pictures.name}, {called}")
+        known = known.only(wanted, f"{known.name}, {called}") if known else None
+    threads = threads or os.cpu_count() or 1
+    measured = [_measure(folder, pictures, known, threads, quiet=as_json) for folder in models]
     if write:
         for folder, each in zip(models, measured, strict=True):
             update_metrics(folder, {pictures.name: each.to_dict(full=False)})
@@ -62,20 +82,54 @@ def command(
     if report is not None:
         from vizinho.report import write_report
 
-        page = write_report(measured[0], report, beside=measured[1:])
+        # A training keeps its checkpoint and curve beside its model, as MODEL.run.
+        curve = models[0].with_name(f"{models[0].name}.run") / "curve.png"
+        with progress("Drawing the map", quiet=as_json) as drawn:
+            page = write_report(
+                measured[0], report, beside=measured[1:], curve=curve, progress=drawn
+            )
     if as_json:
         _print_as_json(measured, page)
     else:
         _print(measured, page)
 
 
+def _classes(which: str, model: Path) -> list[str]:
+    """Class names: those a training saw or kept apart, or the lines of a file."""
+    from vizinho.bundle import read_bundle
+    from vizinho.errors import DatasetError
+
+    if which in ("seen", "unseen"):
+        field = "classes" if which == "seen" else "unseen_classes"
+        found = read_bundle(model).training.get(field)
+        if not found:
+            raise DatasetError(
+                f"{model} doesn't say which classes its training left unseen.",
+                "Train with --unseen, or name a file with one class a line.",
+            )
+        return [str(name) for name in found]
+    try:
+        lines = Path(which).expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(
+            f"The list of classes {which} can't be read: {error}.",
+            "Give seen, unseen, or a file with one class a line.",
+        ) from error
+    return [line.strip() for line in lines if line.strip()]
+
+
 def _measure(
-    folder: Path, pictures: LabelledImages, known: LabelledImages | None, *, quiet: bool
+    folder: Path,
+    pictures: LabelledImages,
+    known: LabelledImages | None,
+    threads: int,
+    *,
+    quiet: bool,
 ) -> BundleEvaluation:
     from vizinho.embedder import Embedder
     from vizinho.evaluate import evaluate_bundle
 
-    embedder = Embedder.open(folder)
+    embedder = Embedder.open(folder, threads=threads)
     with progress(f"Measuring {embedder.name}", quiet=quiet) as report:
         return evaluate_bundle(embedder, pictures, against=known, progress=report)
 
@@ -93,19 +147,19 @@ def _print(measured: list[BundleEvaluation], page: Path | None) -> None:
     from vizinho.report import class_rows, metric_rows
 
     first = measured[0]
-    names = [each.info.name for each in measured]
-    values = [dict(metric_rows(each)) for each in measured]
+    found = [{name: rest for name, *rest in metric_rows(each)} for each in measured]
+    columns = [text for each in measured for text in (each.info.name, "95 % interval")]
     print_table(
-        ["metric", *names],
-        [[name, *(found.get(name, "-") for found in values)] for name, _ in metric_rows(first)],
-        right=names,
+        ["metric", *columns],
+        [
+            [name, *(cell for each in found for cell in each.get(name, ["-", ""]))]
+            for name, *_ in metric_rows(first)
+        ],
+        right=columns,
     )
     typer.echo()
-    print_table(
-        ["class", "pictures", "Top-1", "mostly mistaken for"],
-        class_rows(first),
-        right=["pictures", "Top-1"],
-    )
+    columns = ["queries", "Top-1", "95 % interval"]
+    print_table(["class", *columns, "mostly mistaken for"], class_rows(first), right=columns)
     result = first.result
     typer.echo(
         f"\n{result.queries:,} queries among {result.references:,} pictures of "

@@ -25,6 +25,9 @@ __all__ = ["Decoding", "Pixels", "load_pixels", "memory", "resized", "stratified
 
 Decoding = Progress
 
+#: Makes the array of a shape, in memory or in a file.
+Allocator = Callable[[tuple[int, ...]], NDArray[np.uint8]]
+
 #: The share of the machine's memory that pixels may take before they go to a file.
 MEMORY_SHARE = 0.5
 
@@ -81,7 +84,7 @@ def load_pixels(
     notes: list[str] = []
     low = recipe.low_size if recipe.low_share > 0 and recipe.low_size < recipe.size else 0
     needed = 3 * len(dataset) * (recipe.size**2 + low**2)
-    into = _array
+    into: Allocator = _array
     if run is not None and needed > MEMORY_SHARE * memory():
         notes.append(
             f"The pixels take {needed / 1e9:.1f} GB of this machine's {memory() / 1e9:.1f} GB of "
@@ -157,7 +160,7 @@ def load_pixels(
 def resized(
     images: NDArray[np.uint8],
     spec: PreprocessSpec,
-    into: Callable[[tuple[int, ...]], NDArray[np.uint8]] | None = None,
+    into: Allocator | None = None,
 ) -> NDArray[np.uint8]:
     """uint8 [N, H, H, 3] -> [N, size, size, 3], by the resize that queries go through.
 
@@ -205,7 +208,7 @@ def _array(shape: tuple[int, ...]) -> NDArray[np.uint8]:
     return np.empty(shape, dtype=np.uint8)
 
 
-def _on_disk(run: Path) -> Callable[[tuple[int, ...]], NDArray[np.uint8]]:
+def _on_disk(run: Path) -> Allocator:
     def array(shape: tuple[int, ...]) -> NDArray[np.uint8]:
         run.mkdir(parents=True, exist_ok=True)
         # Nameless: however the process ends, the disk is free again.

@@ -117,7 +117,11 @@ def fitted(
 
     per_epoch = max(1, left // batch)
     if recipe.schedule != "steps" and recipe.epochs * per_epoch < STEPS:
-        choose("epochs", -(-STEPS // per_epoch), f"an epoch has {per_epoch} steps")
+        choose(
+            "epochs",
+            -(-STEPS // per_epoch),
+            f"an epoch has {per_epoch} of the {STEPS} steps it takes",
+        )
     return replace(recipe, **change), notes
 
 
