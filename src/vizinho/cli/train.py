@@ -154,7 +154,13 @@ def command(
         told, notes = (
             (before, [])
             if before
-            else choose(recipe, fields, images, validation=measured_on is not None)
+            else choose(
+                recipe,
+                fields,
+                images,
+                validation=measured_on is not None,
+                budget=seconds > 0,
+            )
         )
         for each, place in trainings(told, run):
             if fresh:

@@ -24,10 +24,16 @@ WARM = 0.2
 
 
 def choose(
-    name: str, told: Mapping[str, Any], dataset: LabelledImages, *, validation: bool = False
+    name: str,
+    told: Mapping[str, Any],
+    dataset: LabelledImages,
+    *,
+    validation: bool = False,
+    budget: bool = False,
 ) -> tuple[Recipe, list[str]]:
     """The recipe ``name`` with the fields that were ``told``, the rest made to fit, and notes.
 
+    ``validation``: a set of its own is measured on; ``budget``: the clock chooses the epochs later.
     What the bundle in ``told["init"]`` is decides the network, what ``dataset`` is the sizes.
     Raises ``SettingsError``, ``BundleError``.
     """
@@ -40,7 +46,8 @@ def choose(
         if "lr" not in told:
             started = replace(started, lr=WARM * started.lr)
             notes.append(f"lr is {started.lr:g}: steps made for random weights would undo these.")
-    made, changed = fitted(started, dataset, {*told, *taken}, validation=validation)
+    settled = {*told, *taken, *(("epochs",) if budget else ())}
+    made, changed = fitted(started, dataset, settled, validation=validation)
     return made, notes + changed
 
 
