@@ -22,7 +22,7 @@ def command(
     dataset: Annotated[str, typer.Argument(help=f"What to train on: {DATASET}")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the model bundle.")],
     recipe: Annotated[
-        str, typer.Option(help="Where to start from: fast, fast-triplet, thesis or record.")
+        str, typer.Option(help="Where to start from: quick, fast, fast-triplet, thesis or record.")
     ] = "fast",
     validation: Annotated[
         str | None, typer.Option(help="Measure on these pictures instead of held-out ones.")
