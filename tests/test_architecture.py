@@ -45,6 +45,7 @@ DISTRIBUTIONS = {
     "faiss": "faiss-cpu",
     "prometheus_client": "prometheus-client",
     "pydantic": "fastapi",
+    "sklearn": "scikit-learn",
     "starlette": "fastapi",
 }
 MODULES = sorted(SOURCE.rglob("*.py"))
@@ -144,8 +145,8 @@ def test_every_library_that_is_imported_is_declared() -> None:
         name = module_name(path)
         imported = {m.split(".")[0] for m in imports(ast.parse(path.read_text()), name)}
         foreign = imported - sys.stdlib_module_names - {"vizinho"}
-        training = extras["train"] + extras["losses"] if room_of(name) == "train" else []
-        allowed = project["dependencies"] + training
+        of_room = {"train": extras["train"] + extras["losses"], "report": extras["report"]}
+        allowed = project["dependencies"] + of_room.get(room_of(name), [])
         declared = {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in allowed}
         assert {DISTRIBUTIONS.get(m, m) for m in foreign} <= declared, name
 

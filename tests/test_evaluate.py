@@ -11,11 +11,8 @@ import pytest
 from numpy.typing import NDArray
 
 from vizinho.evaluate import (
-    bootstrap_interval,
-    bootstrap_means,
     evaluate,
     evaluate_with_neighbours,
-    knn_accuracy,
     mean_average_precision_at_r,
     mean_reciprocal_rank,
     nearest_neighbours,
@@ -176,64 +173,6 @@ def test_nearest_neighbours_are_those_of_the_slow_ranking() -> None:
     assert nearest_neighbours(embeddings[:3], 10)[0].shape == (3, 2)
 
 
-def slow_knn(
-    train: NDArray[np.float32],
-    train_labels: NDArray[np.int64],
-    test: NDArray[np.float32],
-    test_labels: NDArray[np.int64],
-    k: int,
-) -> float:
-    right = 0
-    for x, label in zip(test, test_labels, strict=True):
-        order = np.argsort(((train - x) ** 2).sum(1), kind="stable")[:k]
-        votes = Counter(train_labels[order].tolist())
-        most = max(votes.values())
-        winner = next(train_labels[i] for i in order if votes[int(train_labels[i])] == most)
-        right += int(winner == label)
-    return right / len(test)
-
-
-@pytest.mark.parametrize("k", [1, 2, 4, 10, 1000])
-def test_knn_accuracy_equals_the_loop(k: int) -> None:
-    train, train_labels = clusters(200, 5, 4, noise=1.2, seed=7)
-    test, test_labels = clusters(80, 5, 4, noise=1.2, seed=8)
-    # Labels that are no row numbers, and one in the test set that training never saw.
-    train_labels, test_labels = train_labels * 10 + 3, test_labels * 10 + 3
-    test_labels[0] = 99
-    found = knn_accuracy(train, train_labels, test, test_labels, k)
-    assert found == slow_knn(train, train_labels, test, test_labels, k)
-
-
-def test_knn_tie_goes_to_the_nearest_voter() -> None:
-    train = np.array([[1.0], [2.0], [3.0], [4.0]])
-    assert knn_accuracy(train, [5, 2, 2, 5], [[0.0]], [5], k=4) == 1.0
-    assert knn_accuracy(train, [2, 5, 5, 2], [[0.0]], [5], k=4) == 0.0
-
-
-def test_bootstrap_interval_is_that_of_resampled_queries() -> None:
-    correct = np.arange(400) < 360
-    low, high = bootstrap_interval(correct)
-    rng = np.random.default_rng(1)
-    drawn = [rng.choice(correct, correct.size).mean() for _ in range(4000)]
-    assert (low, high) == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=0.006)
-    assert low < 0.9 < high
-    assert bootstrap_interval(np.ones(50, dtype=bool)) == (1.0, 1.0)
-
-
-def test_bootstrap_of_means_is_that_of_resampled_queries() -> None:
-    rng = np.random.default_rng(3)
-    values = {"skewed": rng.random(300) ** 4, "share": (rng.random(300) < 0.7).astype(float)}
-    found = bootstrap_means(values)
-    for name, each in values.items():
-        drawn = [rng.choice(each, each.size).mean() for _ in range(4000)]
-        low, high = np.quantile(drawn, [0.025, 0.975])
-        assert found[name] == pytest.approx((low, high), abs=0.08 * (high - low))
-    assert found == bootstrap_means(values)
-    # A share is a mean: both ways to its interval agree.
-    assert found["share"] == pytest.approx(bootstrap_interval(values["share"] == 1), abs=0.008)
-    assert all(math.isnan(end) for end in bootstrap_means({"none": np.empty(0)})["none"])
-
-
 def test_every_figure_has_an_interval_around_it() -> None:
     result = evaluate(*CASES["hard"])
     told = result.to_dict()
@@ -325,13 +264,6 @@ def test_arrays_that_make_no_sense_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=said):
         precision_at_1(embeddings, labels)  # type: ignore[arg-type]
-
-
-def test_knn_refuses_other_dimensions_and_no_k() -> None:
-    with pytest.raises(ValueError, match="dimension"):
-        knn_accuracy(np.zeros((2, 3)), [0, 1], np.zeros((2, 4)), [0, 1])
-    with pytest.raises(ValueError, match="at least 1"):
-        knn_accuracy(np.zeros((2, 3)), [0, 1], np.zeros((2, 3)), [0, 1], k=0)
 
 
 def test_four_thousand_images_take_no_time() -> None:

@@ -1,10 +1,11 @@
-"""Figures a person can look at: training curves, contact sheets, a bundle's report."""
+"""Figures a person can look at: curves, contact sheets, a map, a bundle's report."""
 
 from __future__ import annotations
 
 from vizinho.report.curve import plot_curve
-from vizinho.report.page import class_rows, metric_rows, write_report
+from vizinho.report.page import write_report
 from vizinho.report.sheet import choose_queries, contact_sheet
+from vizinho.report.tables import class_rows, metric_rows
 
 __all__ = [
     "choose_queries",

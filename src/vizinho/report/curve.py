@@ -1,10 +1,13 @@
-"""A training as a curve: loss and Top-1 on held-out images, epoch by epoch."""
+"""Curves: a training epoch by epoch, a measurement over k."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
+
+from vizinho.evaluate import EvaluationResult
+from vizinho.report.fonts import drawable
 
 LOSS_COLOUR = "#b45309"
 TOP_1_COLOUR = "#1d4ed8"
@@ -70,4 +73,31 @@ def plot_curve(records: Sequence[Epoch], path: Path) -> None:
         axis.spines[["top", "right"]].set_visible(False)
     axes[-1].set_xlabel("epoch")
     axes[-1].xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.savefig(path, format="png")
+
+
+def plot_at_k(results: Mapping[str, EvaluationResult], path: Path) -> None:
+    """Precision and recall over k, one colour a model, as a PNG at ``path``. Raises ``OSError``."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, PercentFormatter
+
+    figure = Figure(figsize=(7, 4), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    for place, (name, result) in enumerate(results.items()):
+        ks = [point.k for point in result.curve]
+        colour = (TOP_1_COLOUR, LOSS_COLOUR, "#00875f", "#6b6b6b")[place % 4]
+        called = f" ({drawable(name, place + 1)})" if len(results) > 1 else ""
+        recall = [point.recall for point in result.curve]
+        precision = [point.precision for point in result.curve]
+        axes.plot(ks, recall, "o--", color=colour, markersize=3, label=f"recall@k{called}")
+        axes.plot(ks, precision, "o-", color=colour, markersize=3, label=f"precision@k{called}")
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:,.0f}"))
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+    axes.set_xlabel("k nearest")
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
     figure.savefig(path, format="png")

@@ -6,20 +6,8 @@ import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
+from importlib import resources
 from pathlib import Path
-
-STYLE = """
-:root { color-scheme: light dark; }
-body { font: 16px/1.55 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto;
-  padding: 0 1rem; }
-h1, h2 { line-height: 1.2; } h2 { margin-top: 2.2rem; }
-.wide { overflow-x: auto; }
-table { border-collapse: collapse; }
-th, td { padding: .3rem .9rem .3rem 0; text-align: left; vertical-align: top;
-  border-bottom: 1px solid #8884; overflow-wrap: anywhere; }
-.right { text-align: right; font-variant-numeric: tabular-nums; }
-img { max-width: 100%; height: auto; background: #fff; }
-"""
 
 
 @dataclass(frozen=True)
@@ -54,22 +42,31 @@ class Picture:
     alt: str
 
 
-Block = Heading | Paragraph | Table | Picture
+@dataclass(frozen=True)
+class Either:
+    """What the page shows in a way of its own: a fragment of HTML, and blocks for Markdown."""
+
+    html: str
+    markdown: Sequence[Heading | Paragraph | Table | Picture] = ()
+
+
+Block = Heading | Paragraph | Table | Picture | Either
 
 
 def to_markdown(blocks: Sequence[Block]) -> str:
     """Markdown (GitHub's tables); pictures are linked by file name."""
-    return "\n\n".join(_markdown(block) for block in blocks) + "\n"
+    return "\n\n".join(filter(None, map(_markdown, blocks))) + "\n"
 
 
 def to_html(blocks: Sequence[Block]) -> str:
     """One HTML page that needs no other file: pictures are inside. Raises ``OSError``."""
     title = next((block.text for block in blocks if isinstance(block, Heading)), "Report")
     body = "\n".join(_html(block) for block in blocks)
+    style = resources.files("vizinho.report").joinpath("report.css").read_text(encoding="utf-8")
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n"
+        f"<title>{escape(title)}</title>\n<style>\n{style}</style>\n</head>\n"
         f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
     )
 
@@ -80,6 +77,8 @@ def _markdown(block: Block) -> str:
             return f"{'#' * level} {text}"
         case Paragraph(text):
             return text
+        case Either(_, instead):
+            return "\n\n".join(map(_markdown, instead))
         case Picture(file, alt):
             return f"![{alt}]({file.name})"
         case Table(columns, rows, texts):
@@ -97,15 +96,20 @@ def _html(block: Block) -> str:
             return f"<h{level}>{escape(text)}</h{level}>"
         case Paragraph(text):
             return f"<p>{escape(text)}</p>"
+        case Either(html, _):
+            return html
         case Picture(file, alt):
             data = base64.b64encode(file.read_bytes()).decode("ascii")
-            return f'<p><img src="data:image/png;base64,{data}" alt="{escape(alt)}"></p>'
+            return (
+                f'<p><img class="chart" src="data:image/png;base64,{data}" alt="{escape(alt)}"></p>'
+            )
         case Table(columns, rows, texts):
+            kind = ' class="texts"' if texts else ""
             head = _line("th", columns, texts)
             body = "\n".join(_line("td", row, texts) for row in rows)
             return (
-                f'<div class="wide"><table>\n<thead>{head}</thead>\n<tbody>\n{body}\n'
-                "</tbody></table></div>"
+                f'<div class="wide" tabindex="0"><table{kind}>\n<thead>{head}</thead>\n'
+                f"<tbody>\n{body}\n</tbody></table></div>"
             )
 
 

@@ -3,90 +3,62 @@
 from __future__ import annotations
 
 import json
-import math
+import shutil
 from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
-
 from vizinho.evaluate import BundleEvaluation
-from vizinho.evaluate.bundles import NEIGHBOURS
-from vizinho.report.curve import plot_curve
-from vizinho.report.document import Block, Heading, Paragraph, Picture, Table, to_html, to_markdown
+from vizinho.progress import Progress
+from vizinho.report.curve import plot_at_k, plot_curve
+from vizinho.report.document import (
+    Block,
+    Either,
+    Heading,
+    Paragraph,
+    Picture,
+    Table,
+    to_html,
+    to_markdown,
+)
+from vizinho.report.embedding_map import make_map, map_html, plot_map
 from vizinho.report.sheet import choose_queries, contact_sheet
+from vizinho.report.tables import class_table, confusion_table, metrics_table
+from vizinho.report.tiles import group_texts, sheet_html
 
-EXPLAINED = {
-    "Top-1": "share of pictures whose nearest other picture is of their class (precision_at_1)",
-    "R-precision": "share of right ones among the R nearest, R being how many right ones there are",
-    "MAP@R": "the same, counting the right ones that come early more (mean_average_precision_at_r)",
-    "MRR": "mean of 1 / rank of the first right picture",
-    "Recall@k": "share of pictures with a right one among the k nearest",
-    "kNN": "share named rightly by the majority of their nearest training pictures",
-}
-
-
-def metric_rows(evaluation: BundleEvaluation) -> list[tuple[str, str]]:
-    """Name and value of every metric, as a person reads them."""
-    result = evaluation.result
-    low, high = result.precision_at_1_interval
-    rows = [
-        ("Top-1", percent(result.precision_at_1)),
-        ("  95 % interval", f"{percent(low)} to {percent(high)}"),
-        ("R-precision", percent(result.r_precision)),
-        ("MAP@R", percent(result.mean_average_precision_at_r)),
-        ("MRR", f"{result.mean_reciprocal_rank:.4f}"),
-        *((f"Recall@{k}", percent(value)) for k, value in result.recall_at.items()),
-    ]
-    if evaluation.knn_accuracy is not None:
-        name = f"kNN (k = {NEIGHBOURS}) from {evaluation.against}"
-        rows.append((name, percent(evaluation.knn_accuracy)))
-    return rows
-
-
-def class_rows(evaluation: BundleEvaluation) -> list[tuple[str, str, str, str]]:
-    """For each class: name, pictures, Top-1, the class its pictures are mostly mistaken for."""
-    labels, classes = evaluation.dataset.labels, evaluation.dataset.classes
-    taken_for = labels[evaluation.neighbours[:, 0]]
-    rows = []
-    for label in np.unique(labels).tolist():
-        members = labels == label
-        answers = np.bincount(taken_for[members], minlength=len(classes))
-        answers[label] = 0
-        other = int(answers.argmax())
-        share = answers[other] / members.sum()
-        mistaken = f"{classes[other]} ({percent(share)})" if share > 0 else ""
-        score = evaluation.result.per_class[classes[label]]
-        rows.append((classes[label], f"{members.sum():,}", percent(score), mistaken))
-    return rows
+#: Fewer points than this are no map.
+LEAST_POINTS = 3
 
 
 def write_report(
-    evaluation: BundleEvaluation, folder: Path, *, beside: Sequence[BundleEvaluation] = ()
+    evaluation: BundleEvaluation,
+    folder: Path,
+    *,
+    beside: Sequence[BundleEvaluation] = (),
+    curve: Path | None = None,
+    progress: Progress | None = None,
 ) -> Path:
     """Write ``report.md``, ``report.html`` (self-contained) and their pictures into ``folder``.
 
-    ``beside`` are other bundles on the same data set, shown as further columns. Returns the path
-    of the HTML page. Raises ``OSError``.
+    ``beside`` are other bundles on the same data set, shown as further columns. ``curve`` is a PNG
+    of the training, used where the bundle has no history of its own. ``progress`` counts the
+    map's thumbnails. Returns the path of the HTML page. Raises ``OSError``.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    sheet = folder / "sheet.png"
-    contact_sheet(evaluation, choose_queries(evaluation)).save(sheet, format="PNG")
     blocks = [
         Heading(f"{evaluation.info.name} on {evaluation.dataset.name}", level=1),
-        *_summary(evaluation, beside),
+        *metrics_table(evaluation, beside),
+        *_protocol(evaluation),
+        *_over_k(evaluation, beside, folder),
         Heading("Class by class"),
-        Table(("class", "pictures", "Top-1", "mostly mistaken for"), class_rows(evaluation)),
-        Heading("What it finds"),
-        Paragraph(
-            "Each row is a query and its nearest pictures, the distance under them: right ones "
-            "framed green, wrong ones red. The good ones were picked as such, one of each class as "
-            "far as there is room; the random ones by chance; the worst have the fewest right "
-            "neighbours and the nearest wrong one."
-        ),
-        Picture(sheet, "Queries with their nearest pictures, framed green and red."),
-        *_provenance(evaluation, folder),
+        *class_table(evaluation),
+        Heading("Who is taken for whom"),
+        *confusion_table(evaluation),
+        *_map(evaluation, folder, progress),
+        *_sheets(evaluation, folder),
+        *_provenance(evaluation, folder, curve),
     ]
     (folder / "report.md").write_text(to_markdown(blocks), encoding="utf-8")
     page = folder / "report.html"
@@ -94,53 +66,96 @@ def write_report(
     return page
 
 
-def percent(value: float) -> str:
-    """0.91234 -> "91.23 %"; "-" where there is nothing to measure."""
-    return "-" if math.isnan(value) else f"{value:.2%}".replace("%", " %")
-
-
-def _summary(evaluation: BundleEvaluation, beside: Sequence[BundleEvaluation]) -> list[Block]:
+def _protocol(evaluation: BundleEvaluation) -> list[Block]:
     result = evaluation.result
-    models = [evaluation, *beside]
-    names = [name for name, _ in metric_rows(evaluation)]
-    values = [dict(metric_rows(each)) for each in models]
-    skipped = f" {len(evaluation.skipped)} unreadable ones were left out." * bool(
-        evaluation.skipped
-    )
     machine = ", ".join(f"{name} {version}" for name, version in evaluation.machine.items())
+    skipped = len(evaluation.skipped)
+    left_out = f" {skipped:,} unreadable pictures were left out." if skipped else ""
     return [
-        Table(
-            ("metric", *(each.info.name for each in models)),
-            [(name.strip(), *(found.get(name, "-") for found in values)) for name in names],
-        ),
         Paragraph(
             f"n = {result.queries:,} queries among {result.references:,} pictures, leave-one-out, "
-            f"Euclidean distance of {result.dimension} numbers.{skipped} The interval is a "
-            "bootstrap over queries."
-        ),
-        Paragraph(
-            "; ".join(
-                f"{name}: {text}"
-                for name, text in EXPLAINED.items()
-                if name != "kNN" or evaluation.knn_accuracy is not None
-            )
-            + "."
+            f"Euclidean distance of {result.dimension} numbers.{left_out} The intervals are a "
+            "bootstrap over queries, each with its neighbours as they are: how far a figure would "
+            "move with other queries of the same kind, not with another training or other "
+            "references."
         ),
         Paragraph(
             f"Measured on {evaluation.date}: {machine}; {evaluation.images_per_second:,.0f} "
-            "pictures embedded a second on one thread, decoding not counted."
+            "pictures embedded a second, decoding not counted."
         ),
     ]
 
 
-def _provenance(evaluation: BundleEvaluation, folder: Path) -> list[Block]:
+def _over_k(
+    evaluation: BundleEvaluation, beside: Sequence[BundleEvaluation], folder: Path
+) -> list[Block]:
+    if not evaluation.result.curve:
+        return []
+    picture = folder / "at-k.png"
+    plot_at_k({each.info.name: each.result for each in (evaluation, *beside)}, picture)
+    first, last = evaluation.result.curve[0], evaluation.result.curve[-1]
+    alt = (
+        f"Precision and recall over k: precision from {first.precision:.1%} at 1 to "
+        f"{last.precision:.1%} at {last.k}, recall from {first.recall:.1%} to {last.recall:.1%}."
+    ).replace("%", " %")
+    text = (
+        "Precision@k is the mean share of right ones among the k nearest, recall@k the share of "
+        "queries with at least one right one among them."
+    )
+    return [Heading("From the nearest to the k nearest"), Picture(picture, alt), Paragraph(text)]
+
+
+def _map(evaluation: BundleEvaluation, folder: Path, progress: Progress | None) -> list[Block]:
+    if len(evaluation.dataset) < LEAST_POINTS:
+        return []
+    shown = make_map(evaluation)
+    picture = folder / "map.png"
+    plot_map(shown, picture)
+    still = Picture(picture, "The embeddings on a plane, a mark for each picture.")
+    return [
+        Heading("Map of the embeddings"),
+        Paragraph(shown.sentence()),
+        Either(
+            map_html(shown, progress),
+            [still, Paragraph("report.html has it with the pictures, to move and zoom.")],
+        ),
+    ]
+
+
+def _sheets(evaluation: BundleEvaluation, folder: Path) -> list[Block]:
+    groups = {name: found for name, found in choose_queries(evaluation).items() if len(found)}
+    if not groups:
+        return []
+    sheet = folder / "sheet.png"
+    contact_sheet(evaluation, groups).save(sheet, format="PNG")
+    texts = group_texts(groups)
+    parts = [
+        f"<h3>{escape(name)}</h3>\n<p>{escape(texts[name])}</p>\n{sheet_html(evaluation, found)}"
+        for name, found in groups.items()
+    ]
+    told = Paragraph(" ".join(f"{name}: {text}" for name, text in texts.items()))
+    still = Picture(sheet, "Queries with their nearest pictures, framed green and red.")
+    return [
+        Heading("What it finds"),
+        Paragraph(
+            "A query and its nearest pictures, the distance under each; a wrong one has a red "
+            "double frame and its class below."
+        ),
+        Either("\n".join(parts), [told, still]),
+    ]
+
+
+def _provenance(evaluation: BundleEvaluation, folder: Path, curve: Path | None) -> list[Block]:
     training = dict(evaluation.info.training)
     epochs = training.pop("epochs", None)
     blocks: list[Block] = [Heading("How it was made")]
+    picture = folder / "curve.png"
     if _is_history(epochs):
-        curve = folder / "curve.png"
-        plot_curve([SimpleNamespace(**epoch) for epoch in epochs], curve)
-        blocks.append(Picture(curve, "Loss and Top-1 on held-out pictures, epoch by epoch."))
+        plot_curve([SimpleNamespace(**epoch) for epoch in epochs], picture)
+        blocks.append(Picture(picture, "Loss and Top-1 on held-out pictures, epoch by epoch."))
+    elif curve is not None and curve.is_file():
+        shutil.copyfile(curve, picture)
+        blocks.append(Picture(picture, "Loss and Top-1 of the training, epoch by epoch."))
     recipe = training.pop("recipe", None)
     info = evaluation.info
     facts = {
@@ -165,7 +180,7 @@ def _is_history(epochs: Any) -> bool:
 
 def _facts(facts: Mapping[str, Any]) -> Table:
     rows = [(name.replace("_", " "), _plain(value)) for name, value in facts.items()]
-    return Table(("", ""), rows, texts=True)
+    return Table(("what", "value"), rows, texts=True)
 
 
 def _plain(value: Any) -> str:

@@ -11,10 +11,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from vizinho.datasets import LabelledImages
 from vizinho.evaluate import BundleEvaluation
+from vizinho.report.fonts import drawable, font_file
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
-    from PIL.ImageFont import ImageFont as BitmapFont
 
 TILE = 88
 FRAME = 4
@@ -32,8 +32,8 @@ def choose_queries(
     """Positions of ``count`` queries each that went well, that chance picked, and that went worst.
 
     "good" are drawn from those with the most right neighbours, spread over the classes; "random"
-    from all; "worst" have the fewest right ones, and among these the nearest wrong one, which the
-    model was surest of. The only members of a class are not asked, so they are in none.
+    from all; "worst" are the confident failures: the fewest right ones, all of a single other
+    class, and among these the nearest. The only members of a class are not asked, so are in none.
     """
     labels = evaluation.dataset.labels
     right = labels[evaluation.neighbours] == labels[:, None]
@@ -51,7 +51,9 @@ def choose_queries(
     # The best of every class, then the second best of every class, and so on.
     good = best_first[np.lexsort((-hits[best_first], turn[best_first]))][:count]
     good = good[np.argsort(-hits[good], kind="stable")]
-    worst = np.lexsort((evaluation.distances[asked, 0], hits))[:count]
+    found = labels[evaluation.neighbours[asked]]
+    mixed = (found != found[:, :1]).any(1)
+    worst = np.lexsort((evaluation.distances[asked, 0], mixed, hits))[:count]
     # The good ones come from the front of the shuffle; its end is independent of them.
     chance = np.sort(shuffled[-count:])
     return {"good": asked[good], "random": asked[chance], "worst": asked[worst]}
@@ -74,14 +76,14 @@ def contact_sheet(
         "white",
     )
     draw = ImageDraw.Draw(sheet)
-    font, heading_font = ImageFont.load_default(11), ImageFont.load_default(16)
+    font, heading_font = (ImageFont.truetype(str(font_file()), size) for size in (11, 15))
     top = GAP
     for heading, queries in groups.items():
         draw.text((GAP, top + 4), heading, fill=INK, font=heading_font)
         top += HEADING
         for query in queries:
             _tile(sheet, dataset, int(query), (GAP, top), None)
-            _caption(draw, dataset.classes[dataset.labels[query]], (GAP, top + TILE), INK, font)
+            _caption(draw, _name(dataset, int(query)), (GAP, top + TILE), INK, font)
             left = GAP + step + AISLE
             for neighbour, distance in zip(
                 neighbours[query], evaluation.distances[query], strict=True
@@ -90,7 +92,7 @@ def contact_sheet(
                 colour = RIGHT if right else WRONG
                 _tile(sheet, dataset, int(neighbour), (left, top), colour)
                 # Distances are the same everywhere; the class is news only where it is wrong.
-                name = "" if right else f" {dataset.classes[dataset.labels[neighbour]]}"
+                name = "" if right else f" {_name(dataset, int(neighbour))}"
                 _caption(
                     draw,
                     f"{distance:.2f}{name}",
@@ -101,6 +103,11 @@ def contact_sheet(
                 left += step
             top += height
     return sheet
+
+
+def _name(dataset: LabelledImages, position: int) -> str:
+    label = int(dataset.labels[position])
+    return drawable(dataset.classes[label], label)
 
 
 def _tile(
@@ -128,7 +135,7 @@ def _caption(
     text: str,
     corner: tuple[int, int],
     colour: str,
-    font: FreeTypeFont | BitmapFont,
+    font: FreeTypeFont,
 ) -> None:
     while text and draw.textlength(text, font=font) > TILE:
         text = text[:-1]
