@@ -77,6 +77,8 @@ def conduct(
     """
     ledger = Ledger(folder / "runs.csv")
     ledger.prepare(fields)
+    # A killed sweep could not clear its shared pixels away.
+    shutil.rmtree(folder / "pixels", ignore_errors=True)
     if parallel > 1:
         threads = threads or 1
     tasks, done = [], []
@@ -90,7 +92,7 @@ def conduct(
         model = folder / "models" / key if models else None
         tasks.append(Task(key, recipe, folder / "runs" / key, digest, threads, model))
     viewer.begins(tasks, done)
-    broken: list[Task] = []
+    broken: list[str] = []
 
     def take(task: Task, event: Event) -> None:
         if isinstance(event, Standing):
@@ -100,7 +102,7 @@ def conduct(
             _tidy(task, event)
             viewer.finished(task, event, ledger)
         elif isinstance(event, Failed):
-            broken.append(task)
+            broken.append(event.why)
             viewer.failed(task, event.why)
 
     def starting() -> Iterator[Task]:
@@ -142,8 +144,8 @@ def conduct(
         )
     if broken:
         raise TrainingError(
-            f"{len(broken)} of {len(recipes)} runs could not be made.",
-            "The others are in the table. Mend the cause and give the same command again.",
+            f"{len(broken)} of {len(recipes)} runs could not be made; the first: {broken[0]}",
+            "The others have their rows. Mend the cause and give the same command again.",
         )
     return ledger
 
