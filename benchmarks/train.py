@@ -28,9 +28,9 @@ from common import last_line
 from vizinho.train.batches import Batches
 from vizinho.train.networks import build_network, build_optimisers
 from vizinho.train.objectives import build_loss, collapse_monitor
-from vizinho.train.passes import accumulate
 from vizinho.train.precision import Precision
 from vizinho.train.recipes import Recipe, recipe
+from vizinho.train.team import Team, cores_for
 
 CLASSES = 10
 CPU = torch.device("cpu")
@@ -77,12 +77,13 @@ def ours(
     loss = build_loss(told, CLASSES)
     optimisers = build_optimisers(told, network, loss)
     monitor = collapse_monitor(told, CLASSES)
+    team = Team(network, loss, cores_for(told, len(labels), CPU))
     precision = Precision("bfloat16" if bfloat16 else "float32", CPU)
     network.train()
     epoch = 0
     while True:
         for images, wanted, _ in batches.epoch(epoch):
-            embeddings, value = accumulate(network, loss, images, wanted, told, precision)
+            embeddings, value = team.learn(images, wanted, told, precision)
             # Noise teaches nothing, and saying so is the monitor's task: its time counts, not that.
             monitor.patience = sys.maxsize
             monitor.update(embeddings, value, wanted)
