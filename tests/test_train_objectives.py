@@ -32,7 +32,7 @@ pytestmark = pytest.mark.train
 NAMES = CHOICES["loss"]
 TINY = {
     "width": 16,
-    "epochs": 8,
+    "epochs": 6,
     "batch_size": 24,
     "micro_batch": 24,
     "holdout": 24,
@@ -192,7 +192,7 @@ def test_the_monitor_knows_the_recipes_margin():
 def test_a_training_that_finds_no_triplets_says_so(stripes, tmp_path):
     # Far apart, as embeddings of no fixed length are, no negative lies just beyond a positive.
     told = recipe(
-        "fast", **{**TINY, "epochs": 20}, loss="triplet", margin=1e-9, normalise=False, lr=1e-9
+        "fast", **{**TINY, "epochs": 13}, loss="triplet", margin=1e-9, normalise=False, lr=1e-9
     )
     with pytest.raises(TrainingCollapsed, match="No triplets"):
         train(replace(told, head_lr=1e-9), stripes, tmp_path, Quiet())

@@ -20,16 +20,11 @@ from vizinho.train.recipes import Recipe
 
 @dataclass(frozen=True)
 class Usual:
-    """What a loss is used with where a recipe doesn't say; None where it has no such number.
-
-    ``weight`` multiplies the loss, and so the steps of its proxies and of the network's head, which
-    SGD takes in proportion (Muon's don't change): a loss over small temperatures has steep slopes.
-    """
+    """What a loss is used with where a recipe doesn't say; None where it has no such number."""
 
     margin: float | None = None
     temperature: float | None = None
     mining: str | None = None
-    weight: float = 1.0
 
 
 #: Where the numbers come from is in docs/losses.md, beside the formulas.
@@ -83,8 +78,7 @@ def build_loss(recipe: Recipe, classes: int, handed: nn.Module | None = None) ->
         return handed
     if recipe.loss.startswith(PML):
         return pml_loss(recipe.loss, classes, recipe.dimension)
-    loss, weight = _named(settled(recipe), classes), USUAL[recipe.loss].weight
-    return loss if weight == 1 else WeightedSum([loss], [weight])
+    return _named(settled(recipe), classes)
 
 
 def _named(told: Recipe, classes: int) -> nn.Module:
