@@ -14,9 +14,10 @@ from vizinho.train.batches import Batches
 from vizinho.train.data import Pixels
 from vizinho.train.networks import build_network, build_optimisers
 from vizinho.train.objectives import build_loss
-from vizinho.train.passes import accumulate, embed
+from vizinho.train.passes import embed
 from vizinho.train.precision import Precision
 from vizinho.train.recipes import Recipe
+from vizinho.train.team import Team, cores_for
 
 #: Steps are timed for so many seconds at each size, after one that is not.
 PROBE_SECONDS: Final = 3.0
@@ -68,6 +69,7 @@ def measured(recipe: Recipe, pixels: Pixels, threads: int | None = None) -> Spee
     precision = Precision.fastest(network, recipe.size, device)
     # The training will look at both precisions again.
     looking = time.perf_counter() - started
+    team = Team(network, loss, cores_for(recipe, len(pixels.labels), device))
     epoch = {}
     for size, images in pixels.train.items():
         rows = slice(0, 3 * recipe.batch_size)
@@ -82,9 +84,7 @@ def measured(recipe: Recipe, pixels: Pixels, threads: int | None = None) -> Spee
         steps, began = 0, time.perf_counter()
         while steps < 2 or (steps <= PROBE_STEPS and time.perf_counter() - began < PROBE_SECONDS):
             for batch in batches.epoch(steps):
-                accumulate(
-                    network,
-                    loss,
+                team.learn(
                     batch.images.to(device),
                     batch.labels.to(device),
                     recipe,

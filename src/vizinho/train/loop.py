@@ -23,11 +23,12 @@ from vizinho.train.networks import (
     rate,
 )
 from vizinho.train.objectives import build_loss, collapse_monitor, temperature
-from vizinho.train.passes import accumulate, as_many, measure, settle, spread, whiten
+from vizinho.train.passes import as_many, measure, settle, spread, whiten
 from vizinho.train.precision import Precision, prepare
 from vizinho.train.pretrained import initialise
 from vizinho.train.recipes import Recipe
 from vizinho.train.teacher import Distilled, teaching
+from vizinho.train.team import Team, cores_for
 from vizinho.train.warm import UNFOLDED, unfold
 from vizinho.train.watching import Clock, EpochRecord, Progress, Watcher
 
@@ -146,6 +147,7 @@ def train(
         if arithmetic
         else Precision.fastest(network, recipe.size, device)
     )
+    team = Team(network, loss, cores_for(recipe, len(pixels.labels), device))
     clock = Clock(progress)
 
     def save() -> None:
@@ -176,9 +178,7 @@ def train(
                     group["lr"] = full * factor
 
             images = augmented(images.to(device), recipe, progress.step)
-            embeddings, value = accumulate(
-                network,
-                loss,
+            embeddings, value = team.learn(
                 images,
                 labels.to(device),
                 recipe,

@@ -1,4 +1,4 @@
-"""One pass over images: to learn from them, to embed them, to prepare a network for them."""
+"""One pass over images: to embed them, to prepare a network or a loss for them."""
 
 from __future__ import annotations
 
@@ -6,49 +6,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 
 from vizinho.evaluate import precision_at_1
 from vizinho.train.batches import normalise
 from vizinho.train.data import Pixels
 from vizinho.train.fastnet import FastNet
-from vizinho.train.precision import Precision
 from vizinho.train.recipes import Recipe
 
 EMBED_BATCH = 250
 
 #: Training images that are enough to compute a first layer or the classes' places from.
 SAMPLE = 5000
-
-
-def accumulate(
-    network: nn.Module,
-    loss: nn.Module,
-    images: Tensor,
-    labels: Tensor,
-    recipe: Recipe,
-    precision: Precision,
-    posterior: Tensor | None = None,
-) -> tuple[Tensor, float]:
-    """Adds the gradients of one batch, a micro-batch at a time; returns its embeddings and loss.
-
-    ``images`` uint8 [B, H, W, 3]; ``posterior`` [B, classes] is for a loss with a teacher. Pairs
-    and triplets are formed inside a micro-batch: small ones stay in the processor's cache, and
-    batch normalisation sees each one alone.
-    """
-    seen, total = [], torch.zeros((), device=labels.device)
-    for start in range(0, len(labels), recipe.micro_batch):
-        part = slice(start, start + recipe.micro_batch)
-        with precision.autocast():
-            embeddings = network(normalise(images[part], recipe.spec))
-        taught = () if posterior is None else (posterior[part],)
-        value = loss(embeddings.float(), labels[part], *taught)
-        value = value * (len(labels[part]) / len(labels))
-        value.backward()
-        seen.append(embeddings.detach())
-        total += value.detach()
-    # Reading a number waits for the device: once a batch, not once a micro-batch.
-    return torch.cat(seen), total.item()
 
 
 def whiten(network: nn.Module, images: NDArray[np.uint8], recipe: Recipe) -> None:
