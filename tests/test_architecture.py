@@ -45,6 +45,7 @@ DISTRIBUTIONS = {
     "faiss": "faiss-cpu",
     "prometheus_client": "prometheus-client",
     "pydantic": "fastapi",
+    "pytorch_metric_learning": "pytorch-metric-learning",
     "sklearn": "scikit-learn",
     "starlette": "fastapi",
 }

@@ -73,7 +73,9 @@ def marks(page: Page) -> int:
     painted: int = page.evaluate(
         """() => {
             const canvas = document.getElementById("map-canvas");
-            const context = canvas.getContext("2d");
+            const copy = new OffscreenCanvas(canvas.width, canvas.height);
+            const context = copy.getContext("2d", { willReadFrequently: true });
+            context.drawImage(canvas, 0, 0);
             const { data } = context.getImageData(0, 0, canvas.width, canvas.height);
             let painted = 0;
             for (let i = 3; i < data.length; i += 4) painted += data[i] > 0;
