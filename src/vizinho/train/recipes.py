@@ -241,7 +241,7 @@ def changes(told: Iterable[str]) -> dict[str, Any]:
 
 
 def parse(field: str, text: str) -> Any:
-    """``text`` as a value of the recipe's ``field``; raises ``SettingsError``."""
+    """``text`` as a value that ``recipe`` takes for ``field``; raises ``SettingsError``."""
     kinds = get_type_hints(Recipe)
     if field not in kinds:
         raise SettingsError(f"A recipe has no {field!r}.", f"It has: {', '.join(kinds)}.")
