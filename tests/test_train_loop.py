@@ -32,7 +32,15 @@ from vizinho.train.watching import EpochRecord, Progress  # noqa: E402
 pytestmark = pytest.mark.train
 
 TINY = recipe(
-    "fast", epochs=3, batch_size=24, micro_batch=12, holdout=24, dimension=8, size=18, low_share=0
+    "fast",
+    width=16,
+    epochs=3,
+    batch_size=24,
+    micro_batch=12,
+    holdout=24,
+    dimension=8,
+    size=18,
+    low_share=0,
 )
 
 
@@ -97,7 +105,6 @@ def test_it_learns_to_tell_the_classes_apart(stripes, tmp_path, change):
 def test_a_resnet_with_the_thesis_protocol_learns(stripes, tmp_path):
     told = recipe(
         "thesis",
-        stem="cifar",
         epochs=6,
         step_epochs=4,
         lr=0.02,
@@ -142,7 +149,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_but_the_descriptor_may_change
     assert watcher.steps == [12]
     images = torch.randn(2, 3, 18, 18)
     assert first.network(images).shape == (2, 8)
-    assert other.network(images).shape == (2, 256)
+    assert other.network(images).shape == (2, 64)
     # The mirrored embedding is the middle of both sides', and needs no training of its own.
     plain = train(replace(TINY, mirrored=False), stripes, tmp_path, Watcher()).network
     with torch.no_grad():
