@@ -47,7 +47,6 @@ class SweepView:
         self._done: dict[str, Run] = {}
         self._broken: dict[str, str] = {}
         self._there = 0
-        self._began = time.monotonic()
         self._live: Live | None = None
         if not quiet and sys.stderr.isatty():
             self._live = Live(
@@ -72,7 +71,6 @@ class SweepView:
         """Says how much there is to do."""
         self._tasks = {task.key: task for task in tasks}
         self._there = len(done)
-        self._began = time.monotonic()
         there = f"; {len(done)} are there already" if done else ""
         self._say(f"{len(tasks)} runs to make{there}.")
         if self._live is not None and tasks:
@@ -138,12 +136,23 @@ class SweepView:
     def _headline(self) -> str:
         total = len(self._tasks)
         ended = len(self._done) + len(self._broken)
-        part = sum(each.step / max(each.steps, 1) for each in self._now.values())
-        share = (ended + part) / total if total else 1.0
-        passed = time.monotonic() - self._began
-        left = f", about {_time(passed * (1 - share) / share)} left" if 0.01 < share < 1 else ""
+        seconds = self._left()
+        left = "" if seconds is None else f", about {_time(seconds)} left"
         stopping = "  stopping ..." if self._stopping else ""
         return f"{self._there + ended} of {self._there + total} runs{left}{stopping}"
+
+    def _left(self) -> float | None:
+        """Seconds to the end, from the runs under way; the waiting ones count as their mean."""
+        under_way = [now for now in self._now.values() if now.left and now.step]
+        if not under_way:
+            return None
+        lefts = [now.left or 0.0 for now in under_way]
+        whole = [
+            left * now.steps / max(now.steps - now.step, 1)
+            for left, now in zip(lefts, under_way, strict=True)
+        ] + [run.seconds for run in self._done.values()]
+        waiting = len(self._tasks) - len(self._done) - len(self._broken) - len(under_way)
+        return (sum(lefts) + waiting * sum(whole) / len(whole)) / len(under_way)
 
     def _cells(self, task: Task) -> list[str]:
         from vizinho.train.sweep.grid import show
