@@ -1,8 +1,11 @@
-"""Wide ResNets: the paper's sizes, the names, and the same answers after export."""
+"""Wide ResNets: the paper's sizes, the names, the schedule that suits them.
+
+That they are exported as they are is tested with the command that exports one
+(``test_train_teacher``).
+"""
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -11,8 +14,8 @@ from torch import nn  # noqa: E402
 from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 
 from vizinho.errors import SettingsError  # noqa: E402
-from vizinho.train.export import network_to_onnx_bytes  # noqa: E402
 from vizinho.train.networks import build_network, rate  # noqa: E402
+from vizinho.train.precision import Precision  # noqa: E402
 from vizinho.train.recipes import RECIPES, recipe, wide_shape  # noqa: E402
 from vizinho.train.wideresnet import WideResNet  # noqa: E402
 
@@ -92,23 +95,6 @@ def test_weights_start_at_kaimings_variance():
     assert weight.std().item() == pytest.approx((2 / (9 * 256)) ** 0.5, rel=0.02)
 
 
-def test_it_is_exported_as_it_is():
-    import onnxruntime
-
-    torch.manual_seed(0)
-    network = build_network(recipe("fast", network="wrn10-1", dimension=6, size=20))
-    with torch.no_grad():
-        network(torch.randn(16, 3, 20, 20).to(memory_format=torch.channels_last))
-    network.eval()
-    session = onnxruntime.InferenceSession(
-        network_to_onnx_bytes(network, 20), providers=["CPUExecutionProvider"]
-    )
-    images = torch.randn(3, 3, 20, 20)
-    found = session.run(["embeddings"], {"images": images.numpy()})[0]
-    with torch.no_grad():
-        assert np.allclose(found, network(images).numpy(), atol=1e-4)
-
-
 def test_the_records_student_fits_into_ten_megabytes():
     with torch.device("meta"):
         student = build_network(RECIPES["record"][1])
@@ -125,3 +111,9 @@ def test_the_cosine_schedule_warms_up_and_ends_at_zero():
     assert rate(told, 1.0) == pytest.approx(0.0)
     factors = [rate(told, 0.05 + i / 100) for i in range(96)]
     assert factors == sorted(factors, reverse=True)
+
+
+@pytest.mark.parametrize(("able", "name"), [(True, "bfloat16"), (False, "float32")])
+def test_a_gpu_runs_in_bfloat16_where_it_can(monkeypatch, able, name):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: able)
+    assert Precision.fastest(nn.Identity(), 32, torch.device("cuda")).name == name
