@@ -63,6 +63,13 @@ def test_a_layer_in_training_is_the_same_layer(size, stride, channels):
     assert list(layer.state_dict()) == ["weight"]
 
 
+def test_the_same_again_is_the_same_to_the_last_bit():
+    layer = Conv3x3(64, 64).to(memory_format=torch.channels_last)
+    x, back = drawn(32, 64, 8, 8), drawn(32, 64, 8, 8).detach()
+    once, again = (torch.autograd.grad(layer(x), (x, layer.weight), back) for _ in range(2))
+    assert all(torch.equal(one, other) for one, other in zip(once, again, strict=True))
+
+
 def test_the_rows_that_pooling_drops_are_never_computed():
     block = Block(4, 8)
     x = drawn(6, 4, 7, 9)
