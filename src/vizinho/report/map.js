@@ -25,7 +25,7 @@
   const wrong = (i) => data.near[i] !== data.label[i];
   const visible = (i) => shown[data.label[i]] && (!$("map-wrong").checked || wrong(i));
   const side = () => Math.min(Math.max(11 * view.zoom ** 0.75, 11), 72);
-  const radius = () => Math.min(Math.max(2.8 * view.zoom ** 0.4, 2.8), 9);
+  const radius = () => Math.min((width < 500 ? 2 : 2.8) * Math.max(view.zoom, 1) ** 0.4, 9);
 
   // Seven shapes and ten colours: no two of seventy classes look alike, in grey neither of seven.
   const SHAPES = [

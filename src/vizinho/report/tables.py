@@ -112,7 +112,8 @@ def class_table(evaluation: BundleEvaluation) -> list[Block]:
         lines.append(
             f'<tr><th scope="row">{escape(name)}</th><td class="right">{queries}</td>'
             f'<td class="right">{score}</td><td class="bar"><span style="width:{wide:.1f}%"></span>'
-            f'</td><td class="right">{interval}</td><td>{escape(mistaken)}</td></tr>'
+            f'</td><td class="right">{interval}</td>'
+            f'<td class="mistaken">{escape(mistaken)}</td></tr>'
         )
     html = (
         '<div class="wide" tabindex="0"><table>\n<thead><tr><th>class</th><th class="right">queries'
