@@ -210,7 +210,9 @@ def test_a_damaged_checkpoint_says_so(stripes, tmp_path):
 
 
 def test_divergence_is_told(stripes, tmp_path):
-    told = replace(TINY, optimiser="sgd", lr=1e30, normalise=False, loss="triplet")
+    told = replace(
+        TINY, optimiser="sgd", lr=1e30, normalise=False, loss="triplet", mining="batch-hard"
+    )
     with pytest.raises(TrainingDiverged):
         train(told, stripes, tmp_path, Watcher())
 
