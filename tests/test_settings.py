@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from vizinho.errors import SettingsError
-from vizinho.settings import default_data_dir, find_gallery, load, terminal_pictures
+from vizinho.settings import (
+    default_data_dir,
+    find_gallery,
+    load,
+    product_threads,
+    terminal_pictures,
+)
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -103,3 +112,14 @@ class TestFindGallery:
 )
 def test_terminals_are_known_by_what_they_say(environ: dict[str, str], way: str) -> None:
     assert terminal_pictures(environ) == way
+
+
+def test_a_process_is_told_its_threads_and_the_environment_stays(monkeypatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    monkeypatch.delenv("MKL_NUM_THREADS", raising=False)
+    code = "import os; print(os.environ['OMP_NUM_THREADS'], os.environ['MKL_NUM_THREADS'])"
+    with product_threads(3):
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.split() == ["3", "3"]
+    assert os.environ["OMP_NUM_THREADS"] == "7"
+    assert "MKL_NUM_THREADS" not in os.environ

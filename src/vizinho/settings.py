@@ -16,7 +16,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -118,6 +119,26 @@ def terminal_pictures(environ: Mapping[str, str] | None = None) -> Pictures:
     if env.get("COLORTERM") in ("truecolor", "24bit") and "NO_COLOR" not in env:
         return "blocks"
     return "none"
+
+
+@contextmanager
+def product_threads(count: int) -> Iterator[None]:
+    """A process started in here takes ``count`` threads for its matrix products.
+
+    The libraries that make them read the environment once, as they are loaded: too early for the
+    process to tell them itself. The environment is afterwards as it was.
+    """
+    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    before = {name: os.environ.get(name) for name in names}
+    os.environ.update(dict.fromkeys(names, str(count)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 def _environ(environ: Mapping[str, str] | None) -> Mapping[str, str]:

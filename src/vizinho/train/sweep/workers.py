@@ -7,7 +7,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import Connection, wait
@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from vizinho.errors import TrainingInterrupted, VizinhoError
+from vizinho.settings import product_threads
 from vizinho.train.sweep.ledger import Run
 from vizinho.train.sweep.pixels import Decoded, Shelf
 from vizinho.train.sweep.run import Standing, Task, perform
@@ -80,7 +81,7 @@ def work_through(
         process = context.Process(
             target=_work, args=(theirs, stopping, dict(images), dict(test)), daemon=True
         )
-        with _few_threads(threads):
+        with product_threads(threads):
             process.start()
         theirs.close()
         crew[ours] = _Worker(process, ours)
@@ -88,7 +89,9 @@ def work_through(
 
     def give(worker: _Worker, task: Task | None) -> None:
         worker.task = task
-        worker.connection.send(task)
+        # Where it has died meanwhile, its connection says so when it is next read.
+        with suppress(OSError):
+            worker.connection.send(task)
         if task is None:
             del crew[worker.connection]
             worker.process.join()
@@ -144,8 +147,8 @@ def _work(
 
     while (task := connection.recv()) is not None:
         size = task.recipe.size
-        tested = look(test[size]) if size in test else None
         try:
+            tested = look(test[size]) if size in test else None
             done: Event = perform(
                 task, look(images[size]), tested, connection.send, stopping.is_set
             )
@@ -162,19 +165,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         wait([parent.sentinel])
         os._exit(1)
-
-
-@contextmanager
-def _few_threads(threads: int) -> Iterator[None]:
-    """What a process started in here will read: as many threads for its matrix products."""
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-    before = {name: os.environ.get(name) for name in names}
-    os.environ.update(dict.fromkeys(names, str(threads)))
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
