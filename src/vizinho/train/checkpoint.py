@@ -19,8 +19,11 @@ FORMAT = 1
 
 
 @contextmanager
-def alone(run: Path) -> Iterator[None]:
-    """Holds ``run`` against another training. Raises ``TrainingError`` when one has it already."""
+def alone(run: Path, taken: str = "", way_out: str = "") -> Iterator[None]:
+    """Holds the folder ``run`` against another training, or whoever ``taken`` speaks of.
+
+    Raises ``TrainingError`` with ``taken`` and ``way_out`` when another has it already.
+    """
     run.mkdir(parents=True, exist_ok=True)
     folder = os.open(run, os.O_RDONLY)
     try:
@@ -28,7 +31,8 @@ def alone(run: Path) -> Iterator[None]:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise TrainingError(
-                f"Another training is writing to {run}.", "Wait for it, or give another --out."
+                taken or f"Another training is writing to {run}.",
+                way_out or "Wait for it, or give another --out.",
             ) from None
         yield
     finally:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from vizinho.errors import TrainingError, TrainingInterrupted
+from vizinho.train.checkpoint import alone
 from vizinho.train.recipes import Recipe
 from vizinho.train.sweep.ledger import Ledger, Run, key_of, same
 from vizinho.train.sweep.pixels import Decoded, Shelf
 from vizinho.train.sweep.run import Standing, Task, perform
 from vizinho.train.sweep.workers import Event, Failed, Interrupted, reason, work_through
+
+#: Pixels that worker processes share; no name that a folder of somebody's own would have.
+SHARED: Final = "pixels.part"
 
 
 class Viewer(Protocol):
@@ -37,22 +39,13 @@ class Viewer(Protocol):
         """True when no further step should be made."""
 
 
-@contextmanager
-def held(folder: Path) -> Iterator[None]:
+def held(folder: Path) -> AbstractContextManager[None]:
     """Holds ``folder`` against another sweep; raises ``TrainingError`` when one has it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise TrainingError(
-                f"Another sweep is working in {folder}.",
-                "Wait for it, or give another --out. --parallel makes several runs at once.",
-            ) from None
-        yield
-    finally:
-        os.close(handle)
+    return alone(
+        folder,
+        f"Another sweep is working in {folder}.",
+        "Wait for it, or give another --out. --parallel makes several runs at once.",
+    )
 
 
 def conduct(
@@ -78,7 +71,7 @@ def conduct(
     ledger = Ledger(folder / "runs.csv")
     ledger.prepare(fields)
     # A killed sweep could not clear its shared pixels away.
-    shutil.rmtree(folder / "pixels", ignore_errors=True)
+    shutil.rmtree(folder / SHARED, ignore_errors=True)
     if parallel > 1:
         threads = threads or 1
     tasks, done = [], []
@@ -112,8 +105,8 @@ def conduct(
 
     if parallel > 1 and len(tasks) > 1:
         with (
-            _shelved(images, folder / "pixels" / "train") as to_train,
-            _shelved(test, folder / "pixels" / "test") as to_test,
+            _shelved(images, folder / SHARED / "train") as to_train,
+            _shelved(test, folder / SHARED / "test") as to_test,
         ):
             count = min(parallel, len(tasks))
             for task, told in work_through(

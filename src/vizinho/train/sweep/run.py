@@ -123,11 +123,10 @@ def perform(
     A run that collapses or diverges is a row too. Raises ``TrainingInterrupted`` when ``stop``
     says so, and whatever else keeps a training from starting.
     """
-    task.folder.mkdir(parents=True, exist_ok=True)
-    _drop_foreign(task)
     left: list[Trained] = []
     reason, outcome = "", "ok"
     with checkpoint.alone(task.folder):
+        _drop_foreign(task)
         try:
             trained = train(
                 task.recipe,
