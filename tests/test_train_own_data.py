@@ -168,12 +168,14 @@ def test_a_bundle_is_where_the_next_training_begins(place, images, tmp_path):
     shutil.copytree(place / "model", bundle)
     made = replace(made, init=str(bundle), lr=1e-9, head_lr=1e-9)
     watcher = Watcher()
+    remember(tmp_path / "run", {"init": str(bundle)}, made)
     done = train(made, images, tmp_path / "run", watcher)
     before = build_network(made)
     initialise(before, made.init)
     assert torch.equal(done.network.whitening.weight, before.whitening.weight)
     assert done.progress.records[0].precision_at_1 is not None
-    remember(tmp_path / "run", {"init": str(bundle)}, made)
+    # A command that is told otherwise, and so refused, takes nothing from this training.
+    remember(tmp_path / "run", {"init": str(bundle), "lr": 1.0}, replace(made, lr=1.0))
     shutil.rmtree(bundle)
     assert recall(tmp_path / "run", {"init": str(bundle)}) == made
     again = train(made, images, tmp_path / "run", Watcher())

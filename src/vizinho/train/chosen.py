@@ -52,7 +52,13 @@ def choose(
 
 
 def remember(run: Path, told: Mapping[str, Any], made: Recipe) -> None:
-    """Keeps in ``run`` that the recipe ``made`` came from what was ``told``."""
+    """Keeps in ``run`` that the recipe ``made`` came from what was ``told``.
+
+    Unless a training has begun there: what is kept is that one's, and without it the command that
+    began it could not go on. Told otherwise by mistake it is refused, and must lose nothing.
+    """
+    if (run / "checkpoint.pt").exists():
+        return
     run.mkdir(parents=True, exist_ok=True)
     beside = run / f"{FILE}.part"
     beside.write_text(json.dumps({"told": dict(told), "recipe": made.to_dict()}, indent=2) + "\n")
