@@ -33,3 +33,12 @@ def test_every_field_can_be_told_in_words(field):
 def test_a_teacher_needs_a_share_of_the_loss(told):
     with pytest.raises(SettingsError):
         recipe("fast", **told)
+
+
+@pytest.mark.parametrize(
+    ("told", "micro"), [({}, 100), ({"batch_size": 96}, 96), ({"batch_size": 1009}, 124)]
+)
+def test_a_micro_batch_follows_the_groups_of_a_class(told, micro):
+    assert recipe("fast", per_class=4, **told).micro_batch == micro
+    with pytest.raises(SettingsError, match="multiple of per_class"):
+        recipe("fast", per_class=4, micro_batch=125, **told)

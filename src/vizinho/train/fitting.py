@@ -102,7 +102,9 @@ def fitted(
     if paired and not per_class and classes > 1:
         crowded = micro < 2 * classes
         lopsided = counts.max() > UNBALANCED * counts.min()
-        if (crowded or lopsided) and micro >= 2 * PER_CLASS:
+        # A micro-batch that a person told stays, and must hold whole groups.
+        whole = "micro_batch" not in told or recipe.micro_batch % PER_CLASS == 0
+        if (crowded or lopsided) and whole and micro >= 2 * PER_CLASS:
             why = "a shuffled micro-batch would hold few pairs of a class"
             choose("per_class", PER_CLASS, why if crowded else "classes differ much in size")
             per_class = change.get("per_class", 0)

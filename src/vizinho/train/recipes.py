@@ -202,8 +202,8 @@ def recipe(name: str = "fast", **told: Any) -> Recipe:
 
     With another ``loss`` than the recipe's come that loss's own margin, temperature and mining,
     unless these are told too; ``NONE`` asks for the loss's own.
-    ``low_size`` and ``shift`` follow ``size`` unless they are told too. Raises ``SettingsError``
-    for an unknown name, field or value.
+    ``low_size`` and ``shift`` follow ``size`` unless they are told too, and ``micro_batch`` is what
+    groups of ``per_class`` go into. Raises ``SettingsError`` for an unknown name, field or value.
     """
     if name not in RECIPES:
         raise SettingsError(
@@ -223,6 +223,11 @@ def recipe(name: str = "fast", **told: Any) -> Recipe:
     chosen.update({field: None for field in OF_THE_LOSS if chosen.get(field) == NONE})
     if "size" in chosen and "shift" not in chosen:
         chosen["shift"] = round(start.shift * chosen["size"] / start.size)
+    if (group := chosen.get("per_class", 0)) > 0 and "micro_batch" not in chosen:
+        most = max(group, start.micro_batch - start.micro_batch % group)
+        batch = chosen.get("batch_size", start.batch_size)
+        # Micro-batches of one size, where there is such a size.
+        chosen["micro_batch"] = next((m for m in range(most, 0, -group) if batch % m == 0), most)
     return replace(start, **chosen)
 
 
