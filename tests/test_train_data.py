@@ -94,6 +94,11 @@ def test_too_large_for_memory_goes_to_a_file_that_leaves_nothing(five, tmp_path,
     assert not any((tmp_path / "run").iterdir())
 
 
+def test_a_disk_without_room_for_the_pixels_is_told_before_anything_is_decoded(tmp_path):
+    with pytest.raises(DatasetError, match=f"{tmp_path} can't take the"):
+        data._on_disk(tmp_path)((2**62,))
+
+
 def test_memory_is_no_more_than_the_machine_has():
     assert 0 < data.memory() <= os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
@@ -144,6 +149,9 @@ class TestFitting:
         assert of([4000, 4000, 3000]).per_class == 0
         assert of([80] * 100, loss="softmax").per_class == 0
         assert of([80] * 100, per_class=5, micro_batch=50).per_class == 5
+        # A micro-batch that was told and that groups don't fit into is no reason to refuse.
+        assert of([80] * 100, micro_batch=50).per_class == 0
+        assert of([80] * 100, micro_batch=60).per_class == 4
 
     def test_large_pictures_come_in_smaller_micro_batches(self, five):
         labels = np.repeat(np.arange(10), 5000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -213,6 +214,17 @@ def _on_disk(run: Path) -> Allocator:
         run.mkdir(parents=True, exist_ok=True)
         # Nameless: however the process ends, the disk is free again.
         with tempfile.TemporaryFile(dir=run) as file:
-            return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
+            size = math.prod(shape)
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    # Of a file with holes a full disk would kill the process, without a word.
+                    os.posix_fallocate(file.fileno(), 0, size)
+                return np.memmap(file, dtype=np.uint8, mode="w+", shape=shape)
+            except OSError as error:
+                raise DatasetError(
+                    f"{run} can't take the {size / 1e9:.1f} GB of pixels that memory has no room "
+                    f"for: {error.strerror or error}.",
+                    "Free some space, give another --out, or lower --size.",
+                ) from error
 
     return array
