@@ -147,7 +147,8 @@ def protocol(grid: Grid) -> list[str]:
 def axis(text: str) -> tuple[str, tuple[Any, ...]]:
     """``"margin=0.1,0.3"`` as the field and its values; raises ``SettingsError``.
 
-    Commas inside brackets or quotes belong to a value: ``loss=triplet,pml:ArcFaceLoss(10,64)``.
+    Commas inside brackets or quotes belong to a value:
+    ``loss=triplet,pml:CircleLoss(m=0.3,gamma=80)``.
     """
     field, sign, values = text.partition("=")
     if not sign or not values.strip():
