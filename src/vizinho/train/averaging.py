@@ -46,7 +46,8 @@ class Average:
     def refresh(self, pixels: Pixels, recipe: Recipe) -> None:
         """Fits batch normalisation to the weights as they are now, on some training images.
 
-        These are augmented as in training, so that the statistics are of what it saw.
+        Strong augmentation and cutout are done as in training, so that the statistics are of what
+        the network saw; shift and mirror, which hardly change them, are not.
         """
         device = next(self.network.parameters()).device
         images = pixels.train[recipe.size][spread(len(pixels.labels))]
