@@ -171,6 +171,15 @@ def test_the_table_gives_mean_spread_and_number_and_marks_the_best(mixed):
     assert best(found).cell.label == "8/0.3"
 
 
+def test_a_run_on_other_data_is_in_no_table_of_these(mixed):
+    grid, ledger = mixed
+    told = recipe("fast-triplet", dimension=16, margin=0.3)
+    ledger.append(run_of(told, 0.99, data="other:train", data_sha256="d2"))
+    for data in ({"some:train"}, {"d1"}):
+        assert "| 16 | 0.3 | not run | 0 of 2 |  |" in markdown(grid, scores(grid, ledger.on(data)))
+    assert "| 16 | 0.3 | **99.00** |" in markdown(grid, scores(grid, ledger.on({"d2"})))
+
+
 def test_what_was_measured_on_the_test_set_comes_first(tmp_path):
     grid = build("fast", axes={"dimension": (8, 16)})
     ledger = Ledger(tmp_path / "runs.csv")

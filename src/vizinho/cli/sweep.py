@@ -129,7 +129,7 @@ def command(
         if not (folder / "runs.csv").exists():
             raise SettingsError(f"{folder} has no runs.csv.", "Leave out --report-only to train.")
         ledger = Ledger(folder / "runs.csv")
-        _show(grid, ledger, redraw(ledger), folder, as_json)
+        _show(grid, redraw(ledger), folder, as_json)
         return
 
     from vizinho.train.sweep.conduct import held
@@ -138,7 +138,7 @@ def command(
         ledger = _train(
             grid, chosen, folder, dataset, test, redraw, as_json, parallel, threads, keep_models
         )
-        _show(grid, ledger, redraw(ledger), folder, as_json)
+        _show(grid, redraw(ledger), folder, as_json)
 
 
 def _train(
@@ -165,9 +165,11 @@ def _train(
     sizes = sorted({each.size for each in recipes})
     images = _decoded(load_dataset(dataset, data_dir=where), sizes, quiet)
     tested = _decoded(load_dataset(test, data_dir=where), sizes, quiet) if test else {}
-    with SweepView(grid.fields, redraw, quiet=quiet) as view:
+    # A folder may hold runs on other data; a cell of theirs is not one of these.
+    data = {each for size in images.values() for each in (size.name, size.sha256)}
+    with SweepView(grid.fields, lambda rows: redraw(rows.on(data)), quiet=quiet) as view:
         try:
-            return conduct(
+            made = conduct(
                 recipes,
                 folder,
                 images,
@@ -178,9 +180,10 @@ def _train(
                 threads=threads,
                 models=models,
             )
+            return made.on(data)
         except TrainingError:
             # Stopped or not all made: what there is is shown all the same.
-            redraw(Ledger(folder / "runs.csv"))
+            redraw(Ledger(folder / "runs.csv").on(data))
             raise
 
 
@@ -216,7 +219,7 @@ def _opening(
     return title, lines
 
 
-def _show(grid: Grid, ledger: Ledger, found: list[Score], folder: Path, as_json: bool) -> None:
+def _show(grid: Grid, found: list[Score], folder: Path, as_json: bool) -> None:
     from dataclasses import asdict
 
     from vizinho.train.sweep.summary import best, markdown, ranked_by

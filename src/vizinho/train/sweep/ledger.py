@@ -8,7 +8,8 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -150,6 +151,12 @@ class Ledger:
             if run.is_of(recipe, data_sha256, test):
                 return run
         return None
+
+    def on(self, data: Collection[str]) -> Ledger:
+        """The rows of runs on these data alone, told by name or by SHA-256: for a table of them."""
+        found = copy(self)
+        found.runs = [run for run in self.runs if {run.data, run.data_sha256} & {*data}]
+        return found
 
     def _cells(self, run: Run) -> list[str]:
         return [_write(run, column) for column in self.columns]
