@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -66,11 +66,13 @@ def build(
     told: Mapping[str, Any] | None = None,
     extra: Sequence[Mapping[str, Any]] = (),
     seeds: int | None = None,
+    make: Callable[[str, Mapping[str, Any]], Recipe] | None = None,
 ) -> Grid:
     """All combinations of ``axes`` on the recipe ``base`` with ``told`` changed, then ``extra``.
 
     ``extra`` are single cells beside the grid, each with the fields that it changes. ``seeds``:
-    runs of each cell, with seeds from 0; an axis called ``seed`` names them instead. Raises
+    runs of each cell, with seeds from 0; an axis called ``seed`` names them instead. ``make``:
+    what makes a cell's recipe of ``base`` and its changes, ``recipe`` unless told. Raises
     ``SettingsError``, also for a combination that is no recipe.
     """
     told = dict(told or {})
@@ -92,7 +94,8 @@ def build(
         combinations = []
     found: dict[Recipe, Cell] = {}
     for values in (*combinations, *extra):
-        made = recipe(base, **{**told, **values})
+        changed = {**told, **values}
+        made = make(base, changed) if make else recipe(base, **changed)
         found.setdefault(made, Cell(values, made))
     fields = tuple(dict.fromkeys(field for cell in found.values() for field in cell.values))
     cells = found.values()
@@ -125,12 +128,13 @@ def table_4_1(
 
 def protocol(grid: Grid) -> list[str]:
     """What the recipes of a grid have in common, in sentences that a report needs."""
-    recipe = grid.cells[0].recipe
+    recipes = [cell.recipe for cell in grid.cells]
+    recipe = recipes[0]
     open_fields = set(grid.fields)
 
     def tell(*fields: str) -> str:
         return ", ".join(
-            f"{field} {show(getattr(recipe, field))}"
+            f"{field} {' or '.join(dict.fromkeys(show(getattr(each, field)) for each in recipes))}"
             for field in fields
             if field not in open_fields
         )
