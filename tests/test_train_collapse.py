@@ -101,6 +101,8 @@ def test_a_loss_that_is_no_number_stops_at_once(loss: float) -> None:
     drive(monitor, healthy, 2)
     with pytest.raises(TrainingDiverged, match="the loss is not a finite number at step 3"):
         monitor.update(noise(0), loss)
+    with pytest.raises(TrainingDiverged, match="at step 5,001"):
+        CollapseMonitor(before=5000).update(noise(0), loss)
 
 
 def test_an_embedding_that_is_no_number_stops_at_once() -> None:

@@ -63,6 +63,7 @@ class CollapseMonitor:
     ``classes``: how many are trained on; two classes may well lie on a line, so that check needs
     three. ``group``: how many images in a row a loss sees together. ``grace``: first steps in
     which no geometry stops the training. ``patience``: how many steps in a row must look alike.
+    ``before``: steps that were made before these, by a training that is gone on with.
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class CollapseMonitor:
         group: int = SAMPLE,
         grace: int = 100,
         patience: int = 50,
+        before: int = 0,
     ) -> None:
         self.margin = margin
         self.squared = squared
@@ -81,6 +83,7 @@ class CollapseMonitor:
         self.group = group
         self.grace = grace
         self.patience = patience
+        self.before = before
         self._steps = 0
         self._idle = 0
         self._alike = {"in one point": 0, "on one line": 0, "too close for the margin": 0}
@@ -99,7 +102,8 @@ class CollapseMonitor:
         if not math.isfinite(loss) or not bool(torch.isfinite(sample).all()):
             what = "an embedding" if math.isfinite(loss) else "the loss"
             raise TrainingDiverged(
-                f"Training diverged: {what} is not a finite number at step {self._steps}.",
+                f"Training diverged: {what} is not a finite number at step "
+                f"{self.before + self._steps:,}.",
                 "Try a learning rate ten times lower, a longer warm-up, or float32 in place of "
                 "bfloat16.",
             )

@@ -166,7 +166,7 @@ def train(
         checkpoint.save(file, state)
         clock.saved()
 
-    monitor = collapse_monitor(recipe, len(pixels.classes))
+    monitor = collapse_monitor(recipe, len(pixels.classes), progress.step)
     watcher.step(progress)
     for epoch in range(len(progress.records), recipe.epochs):
         size = recipe.low_size if epoch < low_epochs else recipe.size

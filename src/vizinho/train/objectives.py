@@ -107,8 +107,8 @@ def _named(told: Recipe, classes: int) -> nn.Module:
     return WeightedSum([softmax, SupCon(temperature)], [1.0, told.supcon])
 
 
-def collapse_monitor(recipe: Recipe, classes: int) -> CollapseMonitor:
-    """Watches a training of that recipe on that many classes."""
+def collapse_monitor(recipe: Recipe, classes: int, before: int = 0) -> CollapseMonitor:
+    """Watches a training of that recipe on that many classes, from the step after ``before``."""
     told = settled(recipe)
     hinge = told.loss == "triplet"
     return CollapseMonitor(
@@ -116,4 +116,5 @@ def collapse_monitor(recipe: Recipe, classes: int) -> CollapseMonitor:
         squared=told.distance == "squared",
         classes=classes,
         group=min(told.micro_batch, told.batch_size),
+        before=before,
     )
