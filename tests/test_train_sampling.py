@@ -67,5 +67,5 @@ def test_an_epoch_repeats_and_another_differs():
 
 def test_a_micro_batch_holds_whole_groups():
     with pytest.raises(SettingsError, match="multiple of per_class"):
-        recipe("fast", per_class=4)
-    assert recipe("fast", per_class=5).per_class == 5
+        recipe("fast", per_class=4, micro_batch=125)
+    assert recipe("fast", per_class=5).micro_batch == 125
