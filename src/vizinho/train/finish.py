@@ -16,8 +16,8 @@ from vizinho.bundle import BundleInfo
 from vizinho.evaluate import precision_at_1
 from vizinho.train.export import export_bundle
 from vizinho.train.loop import Trained
-from vizinho.train.passes import embed
 from vizinho.train.objectives import settled
+from vizinho.train.passes import embed
 from vizinho.train.recipes import Recipe
 
 CHECK_IMAGES = 64
