@@ -272,3 +272,9 @@ def test_the_command_tells_all_cells_and_draws_what_is_there_without_training(
     assert "| 4 | not run |" in table
     assert f"**{top_1}**" in told
     assert Image.open(tmp_path / "heatmap.png").width > 300
+    # A set of somebody's own: fields that nobody told are made to fit it, as in `vizinho train`.
+    assert Ledger(tmp_path / "runs.csv").runs[0].recipe["keep_together"] is True
+    code, _, errors = invoke(stripes.name, "--out", str(tmp_path), "--report-only")
+    assert code == 1
+    assert "None of the 1 runs" in errors
+    assert (tmp_path / "table.md").read_text() == table

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vizinho.cli.console import AsJson, edge, out, print_json, progress
+from vizinho.cli.console import AsJson, edge, err, out, print_json, progress
 
 if TYPE_CHECKING:
     from vizinho.datasets import LabelledImages
@@ -97,8 +97,12 @@ def command(
     Run the same command again after Ctrl-C or a crash: finished runs stay, unfinished ones go on
     from their checkpoints. More seeds, values or epochs add to what is there.
     """
+    from vizinho.cli.reports import print_skipped
+    from vizinho.datasets import load_dataset
+    from vizinho.settings import load
     from vizinho.train.recipes import changes
     from vizinho.train.sweep import grid as grids
+    from vizinho.train.sweep.fit import Fit, is_fixed
 
     given: dict[str, Any] = changes(told or ())
     if epochs is not None:
@@ -107,12 +111,15 @@ def command(
     if table_4_1:
         recipe, spans, given = grids.table_4_1(recipe, spans, given)
         test = test or "cifar10:test"
+    images = None if is_fixed(dataset) else load_dataset(dataset, data_dir=load().data_dir)
+    fit = Fit(images)
     grid = grids.build(
         recipe or "fast",
         axes=spans,
         told=given,
         extra=[grids.single(text) for text in extra or ()],
         seeds=seeds,
+        make=fit,
     )
     chosen = grids.pick(grid, only=only or (), labels=cells)
     title, preface = _opening(grid, dataset, test, recipe or "fast", table_4_1)
@@ -129,16 +136,26 @@ def command(
         if not (folder / "runs.csv").exists():
             raise SettingsError(f"{folder} has no runs.csv.", "Leave out --report-only to train.")
         ledger = Ledger(folder / "runs.csv")
+        if ledger.runs and not any(ledger.find(each, None) for each in grid.recipes()):
+            raise SettingsError(
+                f"None of the {len(ledger.runs)} runs in {folder / 'runs.csv'} is of these cells.",
+                "Give --report-only together with the options that the sweep was made with; "
+                f"{folder / 'table.md'} has them.",
+            )
         _show(grid, redraw(ledger), folder, as_json)
         return
 
     from vizinho.train.sweep.conduct import held
 
+    for note in () if as_json else fit.notes():
+        err().print(note, markup=False, highlight=False)
     with held(folder):
         ledger = _train(
             grid, chosen, folder, dataset, test, redraw, as_json, parallel, threads, keep_models
         )
         _show(grid, redraw(ledger), folder, as_json)
+    if images is not None and not as_json:
+        print_skipped(images.skipped)
 
 
 def _train(
