@@ -17,7 +17,7 @@ from vizinho.report.heatmap import NOT_RUN, Curve, curves_figure, heatmap_figure
 from vizinho.train.recipes import Recipe, recipe  # noqa: E402
 from vizinho.train.sweep.grid import TABLE_4_1, build  # noqa: E402
 from vizinho.train.sweep.ledger import LAST, Ledger, Run, key_of, same  # noqa: E402
-from vizinho.train.sweep.summary import best, heat_panels, markdown, scores  # noqa: E402
+from vizinho.train.sweep.summary import best, heat_panels, markdown, notes, scores  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -184,12 +184,13 @@ def test_what_was_measured_on_the_test_set_comes_first(tmp_path):
     grid = build("fast", axes={"dimension": (8, 16)})
     ledger = Ledger(tmp_path / "runs.csv")
     ledger.prepare(grid.fields)
-    for dimension, held_out, test in ((8, 0.9, 0.7), (16, 0.8, 0.75)):
+    for dimension, held_out, test, at_r in ((8, 0.9, 0.7, 0.5), (16, 0.8, 0.75, 0.6)):
         told = recipe("fast", dimension=dimension)
-        ledger.append(run_of(told, held_out, top_1_test=test, test="t", map_at_r=0.5))
+        ledger.append(run_of(told, held_out, top_1_test=test, test="t", map_at_r=at_r))
     text = markdown(grid, scores(grid, ledger))
-    assert "| 8 | 70.00 | 90.00 | 50.00 | 1 | 1.0 |" in text
-    assert "| 16 | **75.00** | **80.00** | **50.00** | 1 | 1.0 |" in text
+    assert "| 8 | 70.00 | **90.00** | 50.00 | 1 | 1.0 |" in text
+    assert "| 16 | **75.00** | 80.00 | **60.00** | 1 | 1.0 |" in text
+    assert "Code:" not in "".join(notes([run_of(recipe("fast"), commit="")]))
 
 
 def test_the_heat_map_shows_the_figures_and_marks_what_is_lost_or_missing(mixed):

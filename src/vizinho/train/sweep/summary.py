@@ -89,9 +89,12 @@ def ranked_by(found: Sequence[Score]) -> tuple[str, str]:
     return METRICS[0]
 
 
-def best(found: Sequence[Score]) -> Score | None:
-    """The cell with the highest mean among those that have a good run."""
-    metric, _ = ranked_by(found)
+def best(found: Sequence[Score], metric: str | None = None) -> Score | None:
+    """The cell with the highest mean among those that have a good run.
+
+    ``metric``: by default what the sweep is ranked by.
+    """
+    metric = metric or ranked_by(found)[0]
     good = [score for score in found if score.state == "ok" and score.mean(metric) is not None]
     return max(good, key=lambda score: score.mean(metric) or 0.0, default=None)
 
@@ -103,11 +106,11 @@ def markdown(grid: Grid, found: Sequence[Score]) -> str:
         for metric, name in (*METRICS, ("map_at_r", "MAP@R"))
         if any(score.mean(metric) is not None for score in found)
     ]
-    top = best(found)
+    tops = {metric: best(found, metric) for metric, _ in shown}
     rows = [
         [
             *(show(score.cell.values[field]) for field in grid.fields),
-            *(_strong(score.text(metric), score is top) for metric, _ in shown),
+            *(_strong(score.text(metric), score is tops[metric]) for metric, _ in shown),
             score.count,
             _minutes(score),
         ]
@@ -190,7 +193,8 @@ def notes(runs: Sequence[Run]) -> list[str]:
             "- Runs that collapsed or diverged are counted and are in no mean; where a cell has "
             "no other run, its figure is that of the network where it stopped."
         )
-    lines.append(f"- Code: {each(lambda run: run.commit[:8] + run.commit[40:])}.")
+    if code := each(lambda run: run.commit[:8] + run.commit[40:]):
+        lines.append(f"- Code: {code}.")
     return lines
 
 
