@@ -95,7 +95,9 @@ def option_help(option: Any) -> str:
     default = option.default
     if option.required:
         return f"{text} Required."
-    told = default not in (None, False, (), []) and "efault" not in text and not callable(default)
+    told = (
+        default not in (None, False, "", (), []) and "efault" not in text and not callable(default)
+    )
     return f"{text} Default: {getattr(default, 'value', default)}." if told else text
 
 

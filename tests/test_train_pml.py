@@ -10,10 +10,11 @@ torch = pytest.importorskip("torch")
 theirs = pytest.importorskip("pytorch_metric_learning.losses")
 
 from vizinho.errors import SettingsError  # noqa: E402
+from vizinho.train.loop import train  # noqa: E402
 from vizinho.train.networks import build_network, build_optimisers  # noqa: E402
 from vizinho.train.objectives import build_loss  # noqa: E402
 from vizinho.train.pml import parse_call, pml_loss  # noqa: E402
-from vizinho.train.recipes import Recipe  # noqa: E402
+from vizinho.train.recipes import Recipe, recipe  # noqa: E402
 
 pytestmark = pytest.mark.train
 
@@ -122,6 +123,21 @@ def test_an_unknown_name_lists_the_known(name):
 def test_arguments_that_do_not_fit_are_told(told, said):
     with pytest.raises(SettingsError, match=rf"can't be made with.*{said}"):
         pml_loss(told, 3, 4)
+
+
+def test_the_arguments_it_does_take_are_told():
+    with pytest.raises(SettingsError) as caught:
+        pml_loss("pml:CircleLoss(radius=3)", 3, 4)
+    told = (caught.value.hint or "").partition(".")[0]
+    assert {"gamma", "m"} <= set(told.removeprefix("It takes: ").split(", "))
+
+
+def test_a_wrong_loss_is_told_before_a_picture_is_read(tmp_path):
+    class Unread:
+        classes = ("cat", "dog")
+
+    with pytest.raises(SettingsError, match="no loss 'CircelLoss'"):
+        train(recipe("fast", loss="pml:CircelLoss"), Unread(), tmp_path, None)
 
 
 def test_without_the_package_the_way_to_it_is_told(monkeypatch):

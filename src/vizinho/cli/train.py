@@ -255,6 +255,8 @@ def _show(
         listed = [{"name": each.name, "reason": each.reason} for each in skipped]
         print_json({**summary, "skipped": listed})
     else:
-        print_fields(summary)
+        shares = {field: value for field, value in summary.items() if isinstance(value, float)}
+        shares.pop("minutes", None)
+        print_fields({**summary, **{field: f"{value:.2%}" for field, value in shares.items()}})
         print_skipped(skipped)
         err().print(f"Try it: vizinho eval {out} DATASET, or vizinho index FOLDER --model {out}")

@@ -73,6 +73,8 @@ def train(
     ``TrainingDiverged``, ``TrainingInterrupted`` (the watcher asked), ``DatasetError``.
     """
     torch.set_num_threads(threads or torch.get_num_threads())
+    # A loss that can't be made is told before all pictures are read.
+    build_loss(recipe, len(dataset.classes), own_loss)
     torch.manual_seed(recipe.seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     prepare(device)

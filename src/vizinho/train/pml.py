@@ -48,8 +48,8 @@ def pml_loss(name: str, classes: int, dimension: int) -> nn.Module:
     except (TypeError, ValueError, AssertionError) as error:
         raise SettingsError(
             f"{kind} of pytorch-metric-learning can't be made with {told}: {error}",
-            "Arguments that are no plain values: build the loss in Python and hand it to "
-            "vizinho.train.loop.train.",
+            f"It takes: {', '.join(sorted(arguments(chosen)))}. Where one is no plain value, build "
+            "the loss in Python and hand it to vizinho.train.loop.train.",
         ) from error
     return loss
 
@@ -75,14 +75,24 @@ def parse_call(name: str) -> tuple[str, dict[str, Any]]:
     )
 
 
+def arguments(kind: type) -> set[str]:
+    """All arguments in its signature, and in those of the parents it hands on to."""
+    return {parameter.name for parameter in _parameters(kind)}
+
+
 def required(kind: type) -> set[str]:
-    """Arguments without a default in its signature, and in those of the parents it hands on to."""
-    found: set[str] = set()
+    """Those of its ``arguments`` that have no default."""
+    return {each.name for each in _parameters(kind) if each.default is each.empty}
+
+
+def _parameters(kind: type) -> list[inspect.Parameter]:
+    found: list[inspect.Parameter] = []
+    several = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     for each in kind.__mro__:
         if "__init__" not in vars(each):
             continue
         parameters = list(inspect.signature(vars(each)["__init__"]).parameters.values())[1:]
-        found.update(p.name for p in parameters if p.default is p.empty)
-        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        found += [one for one in parameters if one.kind not in several]
+        if not any(one.kind is one.VAR_KEYWORD for one in parameters):
             break
     return found
