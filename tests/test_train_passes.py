@@ -8,8 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from vizinho.train.data import Pixels  # noqa: E402
-from vizinho.train.losses import NormalisedSoftmax, SupCon, WeightedSum  # noqa: E402
+from vizinho.train.losses import WeightedSum  # noqa: E402
+from vizinho.train.pair_losses import SupCon  # noqa: E402
 from vizinho.train.passes import SAMPLE, settle, spread  # noqa: E402
+from vizinho.train.proxy_losses import NormalisedSoftmax  # noqa: E402
 from vizinho.train.recipes import recipe  # noqa: E402
 
 pytestmark = pytest.mark.train
