@@ -119,7 +119,7 @@ def test_one_command_reports_seen_and_unseen_classes(place, images):
     top_1 = precision_at_1(found, unseen.labels[kept])
     assert metrics["unseen"]["precision_at_1"] == pytest.approx(top_1)
     said = (place / "said").read_text()
-    assert f"{top_1}" in said
+    assert f"{top_1:.2%}" in said
     assert "24 pictures of 2 classes" in said
     assert "class-1/99.png" in said
 

@@ -98,7 +98,7 @@ def test_ctrl_c_keeps_what_was_learned_and_the_same_command_goes_on(labelled, tm
     [
         (["no/such/folder"], "no/such/folder"),
         (["--recipe", "slow"], "fast, fast-triplet, thesis"),
-        (["--loss", "softest"], "triplet, softmax"),
+        (["--loss", "softest"], "triplet, soft-triplet"),
         (["--lr", "0"], "lr must be above zero"),
         (["--init", "nowhere.pth"], "no such file"),
         (["--init", "imagenet"], "no ImageNet weights for a FastNet"),

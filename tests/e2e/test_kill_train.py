@@ -101,7 +101,7 @@ def check_finished(out: Path, summary: dict[str, Any]) -> None:
     assert {path.name for path in out.parent.iterdir()} == {out.name, f"{out.name}.run"}
     assert {path.name for path in out.iterdir()} == {"bundle.json", "model.onnx"}
     run = out.with_name(f"{out.name}.run")
-    assert {path.name for path in run.iterdir()} == {"checkpoint.pt", "curve.png"}
+    assert {path.name for path in run.iterdir()} == {"checkpoint.pt", "chosen.json", "curve.png"}
 
 
 def killed(process: subprocess.Popen[str], after: float) -> bool:
