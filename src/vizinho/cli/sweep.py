@@ -149,12 +149,13 @@ def command(
 
     for note in () if as_json else fit.notes():
         err().print(note, markup=False, highlight=False)
+    images = images or load_dataset(dataset, data_dir=load().data_dir)
     with held(folder):
         ledger = _train(
-            grid, chosen, folder, dataset, test, redraw, as_json, parallel, threads, keep_models
+            grid, chosen, folder, images, test, redraw, as_json, parallel, threads, keep_models
         )
         _show(grid, redraw(ledger), folder, as_json)
-    if images is not None and not as_json:
+    if not as_json:
         print_skipped(images.skipped)
 
 
@@ -162,7 +163,7 @@ def _train(
     grid: Grid,
     chosen: tuple[Cell, ...],
     folder: Path,
-    dataset: str,
+    dataset: LabelledImages,
     test: str | None,
     redraw: Any,
     quiet: bool,
@@ -180,7 +181,7 @@ def _train(
     where = load().data_dir
     recipes = grid.recipes(chosen)
     sizes = sorted({each.size for each in recipes})
-    images = _decoded(load_dataset(dataset, data_dir=where), sizes, quiet)
+    images = _decoded(dataset, sizes, quiet)
     tested = _decoded(load_dataset(test, data_dir=where), sizes, quiet) if test else {}
     # A folder may hold runs on other data; a cell of theirs is not one of these.
     data = {each for size in images.values() for each in (size.name, size.sha256)}
