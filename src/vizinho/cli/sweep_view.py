@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from vizinho.cli.console import err
+from vizinho.cli.stopping import Stopping
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -41,7 +41,7 @@ class SweepView:
         self._drawn = time.monotonic()
         self._quiet = quiet
         self._console = err()
-        self._stopping = False
+        self._stopping = Stopping(self._say)
         self._tasks: dict[str, Task] = {}
         self._now: dict[str, Standing] = {}
         self._done: dict[str, Run] = {}
@@ -54,7 +54,7 @@ class SweepView:
             )
 
     def __enter__(self) -> SweepView:
-        self._previous = signal.signal(signal.SIGINT, self._interrupted)
+        self._stopping.begin()
         return self
 
     def __exit__(
@@ -65,7 +65,7 @@ class SweepView:
     ) -> None:
         if self._live is not None:
             self._live.stop()
-        signal.signal(signal.SIGINT, self._previous)
+        self._stopping.end()
 
     def begins(self, tasks: Sequence[Task], done: Sequence[Run]) -> None:
         """Says how much there is to do."""
@@ -113,7 +113,7 @@ class SweepView:
 
     def stop(self) -> bool:
         """True once Ctrl-C was pressed."""
-        return self._stopping
+        return self._stopping.asked
 
     def table(self) -> RenderableType:
         """The runs, those under way first where not all fit on the screen."""
@@ -138,7 +138,7 @@ class SweepView:
         ended = len(self._done) + len(self._broken)
         seconds = self._left()
         left = "" if seconds is None else f", about {_time(seconds)} left"
-        stopping = "  stopping ..." if self._stopping else ""
+        stopping = "  stopping ..." if self._stopping.asked else ""
         return f"{self._there + ended} of {self._there + total} runs{left}{stopping}"
 
     def _left(self) -> float | None:
@@ -195,11 +195,6 @@ class SweepView:
     def _say(self, text: str, **style: Any) -> None:
         if not self._quiet:
             self._console.print(text, markup=False, highlight=False, **style)
-
-    def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, self._previous)
-        self._stopping = True
-        self._say("Stopping after this step. Ctrl-C again to stop at once.")
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 import sys
-from types import FrameType, TracebackType
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from vizinho.cli.console import err
+from vizinho.cli.stopping import Stopping
 
 if TYPE_CHECKING:
     from vizinho.train.recipes import Recipe
@@ -26,7 +26,7 @@ class TrainingView:
         self._recipe = recipe
         self._quiet = quiet
         self._console = err()
-        self._stopping = False
+        self._stopping = Stopping(self.note)
         self._task: Any = None
         self._started = False
         self._bars = bars.Progress(
@@ -41,7 +41,7 @@ class TrainingView:
         )
 
     def __enter__(self) -> TrainingView:
-        self._previous = signal.signal(signal.SIGINT, self._interrupted)
+        self._stopping.begin()
         self._bars.start()
         return self
 
@@ -52,7 +52,7 @@ class TrainingView:
         trace: TracebackType | None,
     ) -> None:
         self._bars.stop()
-        signal.signal(signal.SIGINT, self._previous)
+        self._stopping.end()
 
     def decoding(self, done: int, total: int | None) -> None:
         """Progress of reading the images."""
@@ -94,7 +94,7 @@ class TrainingView:
             description=f"epoch {min(epoch, self._recipe.epochs)}/{self._recipe.epochs}",
             note=note,
         )
-        return not self._stopping
+        return not self._stopping.asked
 
     def epoch(self, record: EpochRecord) -> None:
         """Writes a line for a finished epoch."""
@@ -118,9 +118,3 @@ class TrainingView:
             self._console.print(
                 f"Going on from step {progress.step:,} of {progress.steps:,}.", highlight=False
             )
-
-    def _interrupted(self, number: int, frame: FrameType | None) -> None:
-        signal.signal(signal.SIGINT, self._previous)
-        self._stopping = True
-        if not self._quiet:
-            self._console.print("Stopping after this step. Ctrl-C again to stop at once.")
