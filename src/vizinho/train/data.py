@@ -94,8 +94,7 @@ def load_pixels(
         into = _on_disk(run)
     images, kept = dataset.pixels(recipe.spec, decoding, threads=threads, into=into)
     labels = dataset.labels[kept]
-    split_seed = recipe.seed if recipe.split_seed < 0 else recipe.split_seed
-    apart = _unseen(dataset, recipe.unseen, split_seed)
+    apart = _unseen(dataset, recipe.unseen, recipe.holding_out)
     seen = np.setdiff1d(np.arange(len(dataset.classes)), apart)
     table = np.full(len(dataset.classes), -1)
     table[seen] = np.arange(len(seen))
@@ -114,7 +113,9 @@ def load_pixels(
                     f"{together:,} groups of near-duplicates ({sizes[sizes > 1].sum():,} pictures) "
                     "were kept together, each on one side of the split."
                 )
-        aside[inside] = stratified(table[labels[inside]], recipe.holdout, split_seed, groups)
+        aside[inside] = stratified(
+            table[labels[inside]], recipe.holdout, recipe.holding_out, groups
+        )
         holdout, holdout_labels = images[aside], table[labels[aside]]
     else:
         measured_on = validation.with_classes(dataset.classes)

@@ -69,7 +69,7 @@ def fitted(
 
     counts = np.bincount(dataset.labels, minlength=1)
     counts = counts[counts > 0]
-    apart = unseen_classes(len(counts), recipe.unseen, _split_seed(recipe))
+    apart = unseen_classes(len(counts), recipe.unseen, recipe.holding_out)
     counts = np.delete(counts, apart) if len(apart) < len(counts) else counts
     total, classes = int(counts.sum()), len(counts)
 
@@ -125,7 +125,3 @@ def fitted(
             f"an epoch has {per_epoch} of the {STEPS} steps it takes",
         )
     return replace(recipe, **change), notes
-
-
-def _split_seed(recipe: Recipe) -> int:
-    return recipe.seed if recipe.split_seed < 0 else recipe.split_seed

@@ -50,7 +50,7 @@ def teacher(recipe: Recipe, number: int) -> Recipe:
     return replace(
         told,
         seed=number,
-        split_seed=recipe.seed if recipe.split_seed < 0 else recipe.split_seed,
+        split_seed=recipe.holding_out,
         **{field: getattr(recipe, field) for field in OF_THE_DATA},
     )
 

@@ -113,6 +113,11 @@ class Recipe:
         """How images are prepared for this network: the thesis's mean = std = 0.5."""
         return PreprocessSpec(size=self.size)
 
+    @property
+    def holding_out(self) -> int:
+        """The seed that says which images and classes are kept aside."""
+        return self.seed if self.split_seed < 0 else self.split_seed
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for JSON and checkpoints."""
         return asdict(self)

@@ -31,10 +31,11 @@ from vizinho.train.networks import Mirrored, build_network, load_weights
 from vizinho.train.objectives import temperature
 from vizinho.train.passes import EMBED_BATCH, as_many, embed, spread
 from vizinho.train.precision import Precision
+from vizinho.train.proxy_losses import Proxies
 from vizinho.train.recipes import Recipe
 
 
-class Distilled(nn.Module):
+class Distilled(Proxies):
     """``share`` x what the teachers say + (1 - ``share``) x ``loss``.
 
     The teachers' part is the cross-entropy between their posterior over the classes and the
@@ -46,16 +47,14 @@ class Distilled(nn.Module):
     def __init__(
         self, loss: nn.Module, classes: int, dimension: int, temperature: float, share: float
     ) -> None:
-        super().__init__()
+        super().__init__(classes, dimension)
         self.loss = loss
-        self.proxies = nn.Parameter(torch.empty(classes, dimension))
-        nn.init.orthogonal_(self.proxies)
         self.temperature = temperature
         self.share = share
 
     def forward(self, embeddings: Tensor, labels: Tensor, posterior: Tensor) -> Tensor:
         """Embeddings [N, D], labels int64 [N], posterior [N, classes] -> scalar."""
-        logits = F.normalize(embeddings) @ F.normalize(self.proxies).T / self.temperature
+        logits = self.cosines(embeddings) / self.temperature
         taught = F.cross_entropy(logits, posterior)
         told: Tensor = self.loss(embeddings, labels)
         return self.share * taught + (1 - self.share) * told
