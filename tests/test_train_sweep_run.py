@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
+from toy_stripes import make_stripes  # noqa: E402
 from vizinho.cli import build_app  # noqa: E402
-from vizinho.datasets import LabelledImages, load_dataset  # noqa: E402
+from vizinho.datasets import LabelledImages  # noqa: E402
 from vizinho.errors import TrainingError, TrainingInterrupted  # noqa: E402
 from vizinho.evaluate import precision_at_1  # noqa: E402
 from vizinho.train import loop, objectives  # noqa: E402
@@ -79,17 +80,7 @@ def float32(monkeypatch):
 @pytest.fixture(scope="module")
 def stripes(tmp_path_factory) -> LabelledImages:
     """Three classes of 24 noisy pictures: stripes across, stripes down, and rings."""
-    folder = tmp_path_factory.mktemp("stripes")
-    generator = np.random.default_rng(0)
-    y, x = np.mgrid[:18, :18]
-    for name, wave in {"across": y, "down": x, "rings": np.hypot(x - 9, y - 9)}.items():
-        (folder / name).mkdir()
-        for i in range(24):
-            shape = np.sin(wave * 1.2 + generator.uniform(0, 6))[..., None]
-            pixels = 128 + 80 * shape + generator.normal(0, 12, (18, 18, 3))
-            image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-            image.save(folder / name / f"{i:02}.png")
-    return load_dataset(str(folder))
+    return make_stripes(tmp_path_factory.mktemp("stripes"), 24, 80)
 
 
 @pytest.fixture(scope="module")

@@ -6,15 +6,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
 import torch.nn.functional as F  # noqa: E402
 
+from toy_stripes import make_stripes  # noqa: E402
 from vizinho.cli import build_app  # noqa: E402
 from vizinho.datasets import LabelledImages, load_dataset  # noqa: E402
 from vizinho.errors import SettingsError, TrainingError, TrainingInterrupted  # noqa: E402
@@ -87,15 +86,7 @@ def float32(monkeypatch):
 def folder(tmp_path_factory) -> Path:
     """Three classes of 21 pictures: stripes across, stripes down, and rings."""
     folder = tmp_path_factory.mktemp("stripes")
-    generator = np.random.default_rng(0)
-    y, x = np.mgrid[:18, :18]
-    for name, wave in {"across": y, "down": x, "rings": np.hypot(x - 9, y - 9)}.items():
-        (folder / name).mkdir()
-        for i in range(21):
-            shape = np.sin(wave * 1.2 + generator.uniform(0, 6))[..., None]
-            pixels = 128 + shape * 80 + generator.normal(0, 12, (18, 18, 3))
-            image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-            image.save(folder / name / f"{i:02}.png")
+    make_stripes(folder, 21, 80)
     return folder
 
 
