@@ -23,7 +23,8 @@ LONGEST = 300
 ROWS: tuple[tuple[frozenset[str], ...], ...] = (
     (frozenset({"__main__", "__init__"}),),
     (frozenset({"cli"}),),
-    (frozenset({"serve"}), frozenset({"train"})),
+    (frozenset({"serve"}), frozenset({"train"}), frozenset({"aws"})),
+    (frozenset({"contract"}),),
     (frozenset({"settings"}), frozenset({"gallery"})),
     (frozenset({"report"}),),
     (frozenset({"evaluate"}), frozenset({"calibrate"})),
@@ -42,6 +43,7 @@ LIGHT = ("torch", "boto3")
 # Import name to distribution where they differ; starlette and pydantic are FastAPI's own ground.
 DISTRIBUTIONS = {
     "PIL": "pillow",
+    "botocore": "boto3",
     "faiss": "faiss-cpu",
     "prometheus_client": "prometheus-client",
     "pydantic": "fastapi",
@@ -146,7 +148,11 @@ def test_every_library_that_is_imported_is_declared() -> None:
         name = module_name(path)
         imported = {m.split(".")[0] for m in imports(ast.parse(path.read_text()), name)}
         foreign = imported - sys.stdlib_module_names - {"vizinho"}
-        of_room = {"train": extras["train"] + extras["losses"], "report": extras["report"]}
+        of_room = {
+            "train": extras["train"] + extras["losses"],
+            "report": extras["report"],
+            "aws": extras["aws"],
+        }
         allowed = project["dependencies"] + of_room.get(room_of(name), [])
         declared = {re.split(r"[\[<>=~ ]", requirement)[0] for requirement in allowed}
         assert {DISTRIBUTIONS.get(m, m) for m in foreign} <= declared, name

@@ -17,6 +17,7 @@
     │   ├── GalleryDamaged       its files contradict each other
     │   ├── FingerprintMismatch  its vectors were made by another model
     │   └── KeyNotFound          no picture of that key
+    ├── DeployError              a deployment can't be made, looked at or removed
     ├── SettingsError            an option or an environment variable makes no sense
     └── TrainingError            a training can't start or go on
         ├── TrainingCollapsed    the embeddings have shrunk to a point or a line
@@ -96,6 +97,10 @@ class FingerprintMismatch(GalleryError):
 
 class KeyNotFound(GalleryError):
     """The gallery holds no picture of that key."""
+
+
+class DeployError(VizinhoError):
+    """A deployment can't be made, looked at or removed."""
 
 
 class SettingsError(VizinhoError):
