@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 router = APIRouter(include_in_schema=False)
 
-PAGE = Path(__file__).parent.parent / "page"
+PAGE = Path(__file__).parents[2] / "page"
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
