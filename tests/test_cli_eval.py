@@ -114,3 +114,20 @@ def test_classes_that_nobody_knows_are_refused(place: Path) -> None:
     (place / "odd.txt").write_text("green")
     done = run(place / "model", place / "test", "--classes", place / "odd.txt")
     assert "has no picture of: green" in done.output
+
+
+def test_write_leaves_the_model_beside_alone(place: Path) -> None:
+    make_toy_bundle(place, "other")
+    done = run(place / "model", place / "test", "--write", "--beside", place / "other")
+    assert done.exit_code == 0, done.output
+    assert read_bundle(place / "model").metrics
+    assert read_bundle(place / "other").metrics == {}
+
+
+def test_figures_on_the_training_set_come_with_a_warning(place: Path) -> None:
+    about = place / "model" / "bundle.json"
+    told = json.loads(about.read_text())
+    told["training"] = {"data": str(place / "train")}
+    about.write_text(json.dumps(told))
+    assert "trained on" in run(place / "model", place / "train").stderr
+    assert "trained on" not in run(place / "model", place / "test").stderr

@@ -49,7 +49,7 @@ def command(
         typer.Option(metavar="FOLDER", help="Write report.html and report.md with pictures."),
     ] = None,
     write: Annotated[
-        bool, typer.Option("--write", help="Keep the figures in the model's bundle.json.")
+        bool, typer.Option("--write", help="Keep MODEL's figures in its bundle.json.")
     ] = False,
     threads: Annotated[
         int | None,
@@ -76,8 +76,7 @@ def command(
     threads = threads or os.cpu_count() or 1
     measured = [_measure(folder, pictures, known, threads, quiet=as_json) for folder in models]
     if write:
-        for folder, each in zip(models, measured, strict=True):
-            update_metrics(folder, {pictures.name: each.to_dict(full=False)})
+        update_metrics(models[0], {pictures.name: measured[0].to_dict(full=False)})
     page = None
     if report is not None:
         from vizinho.report import write_report
@@ -165,6 +164,14 @@ def _print(measured: list[BundleEvaluation], page: Path | None) -> None:
         f"\n{result.queries:,} queries among {result.references:,} pictures of "
         f"{first.dataset.name}, leave-one-out, Euclidean."
     )
+    if first.info.training.get("data") == first.dataset.name:
+        err().print(
+            f"{first.info.name} was trained on pictures of {first.dataset.name}: on others it will "
+            "do worse.",
+            style="yellow",
+            markup=False,
+            highlight=False,
+        )
     for skipped in first.skipped:
         err().print(f"Skipped {skipped.name}: {skipped.reason}", markup=False, highlight=False)
     if page is not None:
