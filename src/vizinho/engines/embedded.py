@@ -8,20 +8,17 @@ is new is what has a higher id than any seen.
 
 from __future__ import annotations
 
-import json
 import sqlite3
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vizinho.engines.filters import where
+from vizinho.engines.catalogue import COLUMNS, Catalogue, metadata_text
 from vizinho.engines.flat import FlatVectors
-from vizinho.engines.protocol import Filter, Hit, Row
+from vizinho.engines.protocol import Row
 from vizinho.engines.sqlite import connect, explained, transaction
 from vizinho.errors import GalleryDamaged, GalleryError, KeyNotFound
 
@@ -39,23 +36,17 @@ CREATE INDEX images_label ON images (label);
 CREATE TABLE vectors (id INTEGER PRIMARY KEY REFERENCES images (id), vector BLOB NOT NULL);
 CREATE TABLE about (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
 """
-_COLUMNS = "key, url, hash, label, metadata"
 _VERSION = 1
-_MANY = 5000  # values bound in one statement; SQLite allows 32,766
-_RETRIES = 5
 _FLOAT32 = np.dtype("<f4")
 
 
-class EmbeddedEngine:
+class EmbeddedEngine(Catalogue):
     """Rows and vectors in one SQLite file, searched exactly. See `vizinho.engines.Engine`."""
 
     name = "embedded"
 
     def __init__(self, path: Path, connection: sqlite3.Connection, dimension: int) -> None:
-        self.path = path
-        self.dimension = dimension
-        self._db = connection
-        self._lock = threading.RLock()
+        super().__init__(path, connection, dimension)
         self._flat = FlatVectors(np.empty(0, np.int64), np.empty((0, dimension), np.float32))
         self._seen: int | None = None
 
@@ -101,12 +92,12 @@ class EmbeddedEngine:
     ) -> None:
         """Remove keys, then insert or replace rows, in one transaction."""
         vectors = self._checked(vectors, len(rows))
-        records = [(row.key, row.url, row.hash, row.label, _dumps(row)) for row in rows]
+        records = [(row.key, row.url, row.hash, row.label, metadata_text(row)) for row in rows]
         with self._writing() as db:
             self._delete([*remove, *(row.key for row in rows)])
             for record, vector in zip(records, vectors, strict=True):
                 cursor = db.execute(
-                    f"INSERT INTO images ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", record
+                    f"INSERT INTO images ({COLUMNS}) VALUES (?, ?, ?, ?, ?)", record
                 )
                 blob = vector.astype(_FLOAT32).tobytes()
                 db.execute("INSERT INTO vectors VALUES (?, ?)", (cursor.lastrowid, blob))
@@ -126,45 +117,6 @@ class EmbeddedEngine:
                 removed += 1
         return removed
 
-    def search(
-        self,
-        vectors: NDArray[np.float32],
-        k: int,
-        *,
-        offset: int = 0,
-        filter: Filter | None = None,
-    ) -> list[list[Hit]]:
-        """The ``k`` nearest rows of each query, exactly, after skipping ``offset``."""
-        if k < 1 or offset < 0:
-            raise GalleryError(f"k is {k} and offset {offset}: k must be 1 or more, offset 0.")
-        vectors = self._checked(vectors, len(vectors))
-        for attempt in range(_RETRIES):
-            flat = self._current()
-            positions = None if not filter else flat.positions(self._passing(filter))
-            nearest = flat.nearest(vectors, offset + k, positions)
-            ids = np.unique(np.concatenate([ids for ids, _ in nearest] or [flat.ids[:0]]))
-            rows = self._rows_by_id(ids.tolist())
-            # Another process may have removed a row between the two reads: then look again.
-            if len(rows) == len(ids) or attempt == _RETRIES - 1:
-                break
-        return [_ranked(ids, distances, rows, k, offset) for ids, distances in nearest]
-
-    def get(self, keys: Sequence[str]) -> list[Row]:
-        """The rows of ``keys``, in that order; unknown keys are left out."""
-        query = f"SELECT {_COLUMNS} FROM images WHERE key IN"
-        found = {row.key: row for row in map(_row, self._select_in(query, keys))}
-        return [found[key] for key in keys if key in found]
-
-    def find(self, hashes: Sequence[str]) -> dict[str, str]:
-        """Key by content hash, for those of ``hashes`` that are here."""
-        return dict(self._select_in("SELECT hash, key FROM images WHERE hash IN", hashes))
-
-    def scan(self, offset: int = 0, limit: int = 100, label: str | None = None) -> list[Row]:
-        """Rows in the order of their keys."""
-        condition, values = where({} if label is None else {"label": label})
-        query = f"SELECT {_COLUMNS} FROM images WHERE {condition} ORDER BY key LIMIT ? OFFSET ?"
-        return [_row(record) for record in self._select(query, [*values, limit, offset])]
-
     def vectors(self, keys: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of ``keys`` [N, D]. Raises KeyNotFound."""
         query = "SELECT key, vector FROM images JOIN vectors USING (id) WHERE key IN"
@@ -179,46 +131,12 @@ class EmbeddedEngine:
         ((count,),) = self._select("SELECT count(*) FROM images", [])
         return int(count)
 
-    def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._db.close()
-
-    def _checked(self, vectors: NDArray[np.float32], count: int) -> NDArray[np.float32]:
-        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-        if vectors.shape != (count, self.dimension):
-            raise GalleryError(
-                f"Vectors of shape {list(vectors.shape)} were given to a gallery that takes "
-                f"[{count}, {self.dimension}]."
-            )
-        if not np.isfinite(vectors).all():
-            raise GalleryError("A vector holds numbers that are not finite.")
-        return vectors
-
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
         with self._lock, explained(self.path), transaction(self._db):
             # data_version speaks of other connections' commits only.
             self._seen = None
             yield self._db
-
-    def _select(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._lock, explained(self.path):
-            return self._db.execute(query, values).fetchall()
-
-    def _select_in(self, query: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
-        for start in range(0, len(values), _MANY):
-            part = values[start : start + _MANY]
-            yield from self._select(f"{query} ({', '.join('?' * len(part))})", part)
-
-    def _rows_by_id(self, ids: Sequence[int]) -> dict[int, Row]:
-        query = f"SELECT {_COLUMNS}, id FROM images WHERE id IN"
-        return {record[-1]: _row(record[:-1]) for record in self._select_in(query, ids)}
-
-    def _passing(self, filter: Filter) -> NDArray[np.int64]:
-        condition, values = where(filter)
-        records = self._select(f"SELECT id FROM images WHERE {condition}", values)
-        return np.fromiter((id for (id,) in records), np.int64, len(records))
 
     def _matrix(self, blobs: Iterable[bytes]) -> NDArray[np.float32]:
         data = b"".join(blobs)
@@ -257,33 +175,3 @@ class EmbeddedEngine:
         if len(ids) == 0:
             return FlatVectors(new_ids, new)
         return FlatVectors(np.concatenate([ids, new_ids]), np.concatenate([matrix, new]))
-
-
-def _row(record: Sequence[Any]) -> Row:
-    key, url, hash, label, metadata = record
-    return Row(key, url, hash, label, json.loads(metadata) if metadata != "{}" else {})
-
-
-def _dumps(row: Row) -> str:
-    try:
-        text = json.dumps(row.metadata, ensure_ascii=False, allow_nan=False)
-        text.encode()  # half a surrogate pair is valid JSON and no text
-        return text
-    except (TypeError, ValueError, RecursionError) as error:
-        raise GalleryError(f"The metadata of {row.key!r} can't be kept: {error}.") from error
-
-
-def _ranked(
-    ids: NDArray[np.int64],
-    distances: NDArray[np.float64],
-    rows: dict[int, Row],
-    k: int,
-    offset: int,
-) -> list[Hit]:
-    hits = [
-        Hit(rows[id].key, distance, rows[id])
-        for id, distance in zip(ids.tolist(), distances.tolist(), strict=True)
-        if id in rows
-    ]
-    hits.sort(key=lambda hit: (hit.distance, hit.key))
-    return hits[offset : offset + k]

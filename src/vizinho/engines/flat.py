@@ -41,7 +41,9 @@ class FlatVectors:
 
     def positions(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where those of ``ids`` that are here stand in the matrix, ascending."""
-        return np.flatnonzero(np.isin(self.ids, ids, assume_unique=True))
+        places = np.searchsorted(self.ids, ids)
+        places[places == len(self.ids)] = 0
+        return np.sort(places[self.ids[places] == ids]) if len(self.ids) else places
 
     def nearest(
         self,

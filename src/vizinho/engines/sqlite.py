@@ -16,15 +16,18 @@ _PATIENCE_SECONDS = 10.0
 _SHARED_MEMORY_BYTES = 32 * 1024
 
 
-def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
+def connect(path: Path, *, create: bool = False, immutable: bool = False) -> sqlite3.Connection:
     """A connection that any thread may use, one at a time; without implicit transactions.
 
     The journal is a write-ahead log: after a kill at any moment the file holds exactly the
     committed transactions, and readers neither wait for the writer nor hold it up. On a medium that
-    can't be written the file is opened as one that never changes.
+    can't be written the file is opened as one that never changes (``immutable``): without locks or
+    files beside it.
     """
     mode = "rwc" if create else "rw"
-    if not create and not os.access(path.parent, os.W_OK):
+    if immutable:
+        mode = "ro&immutable=1"
+    elif not create and not os.access(path.parent, os.W_OK):
         mode = "ro" if path.with_name(path.name + "-wal").exists() else "ro&immutable=1"
     elif not create and not os.access(path, os.W_OK):
         mode = "ro"

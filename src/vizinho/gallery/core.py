@@ -11,7 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vizinho.engines.embedded import EmbeddedEngine
+from vizinho.engines import Engine
+from vizinho.engines.packed import PackedEngine, read_only
 from vizinho.errors import GalleryError
 from vizinho.gallery import layout
 from vizinho.gallery.opening import create
@@ -30,10 +31,11 @@ class Gallery(GalleryView):
     """Pictures with their embeddings, in one folder; open it with `open` or make it with `create`.
 
     One process writes at a time (others get GalleryBusy), any number read beside it and see what it
-    commits. All methods may be called from several threads.
+    commits. All methods may be called from several threads. A packed gallery is opened like any
+    other; what would write to it raises GalleryError.
     """
 
-    def __init__(self, path: Path, about: layout.About, engine: EmbeddedEngine) -> None:
+    def __init__(self, path: Path, about: layout.About, engine: Engine) -> None:
         super().__init__(path, about, engine)
         self.workers = 0
         """Threads that index; 0 means one per core."""
@@ -149,6 +151,8 @@ class Gallery(GalleryView):
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
+        if self.about.engine == PackedEngine.name:
+            raise read_only(self.path)
         with layout.writing(self.path, self._turn) as died:
             if died:
                 self._tidy()

@@ -9,6 +9,9 @@
     ├── model/            the model bundle, so that the gallery stands alone
     ├── images/           bytes of pictures that were added, by content hash
     └── lock              held while writing; names the writer
+
+A packed gallery (`vizinho.gallery.pack`) has ``gallery.json``, ``catalogue.sqlite`` with the rows
+only, ``vectors.npy`` and ``model/``; nothing in it is ever written again.
 """
 
 from __future__ import annotations
@@ -23,7 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from vizinho.blobs import explain_os_error
 from vizinho.errors import GalleryBusy, GalleryDamaged, GalleryError, GalleryExists, GalleryNotFound
@@ -35,6 +38,15 @@ FOLDER = "folder.sqlite"
 MODEL = "model"
 IMAGES = "images"
 LOCK = "lock"
+PART_BYTES = 8 * 1024 * 1024
+
+
+class PackedFile(TypedDict):
+    """Size of a file, and SHA-256 (hex) of each of its parts of ``PART_BYTES``: large files are
+    fetched in such parts, and each can be checked as it arrives."""
+
+    bytes: int
+    sha256: list[str]
 
 
 @dataclass(frozen=True)
@@ -48,11 +60,16 @@ class About:
     runtime: str
     precision: str
     format_version: int = FORMAT_VERSION
+    digest: str | None = None
+    """Of a packed gallery: SHA-256 (hex) over all that decides its answers."""
+    files: dict[str, PackedFile] | None = None
+    """Of a packed gallery: its other files by relative path."""
 
 
 def write_about(folder: Path, about: About) -> None:
     """Write ``gallery.json`` into a gallery that is being built."""
-    (folder / ABOUT).write_text(json.dumps(asdict(about), indent=2) + "\n", encoding="utf-8")
+    data = {name: value for name, value in asdict(about).items() if value is not None}
+    (folder / ABOUT).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
 
 
 def is_gallery(path: Path) -> bool:
@@ -140,6 +157,26 @@ def _alive(pid: int) -> bool:
     except OSError:
         return True
     return True
+
+
+@contextmanager
+def still(path: Path) -> Iterator[None]:
+    """Keep the gallery as it is: writers get GalleryBusy meanwhile, as does this one beside a
+    writer. Where nothing can be written nothing is held, for nobody could write."""
+    if not os.access(path, os.W_OK):
+        yield
+        return
+    descriptor = os.open(path / LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            raise GalleryBusy(
+                f"{path} is being written by another process.", "Try again when it has finished."
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -6,8 +6,10 @@ import shutil
 from pathlib import Path
 
 from vizinho.bundle import INFO_FILE, MODEL_FILE, read_bundle, resolve_bundle
+from vizinho.engines import Engine
 from vizinho.engines.embedded import EmbeddedEngine
-from vizinho.errors import FingerprintMismatch, GalleryDamaged
+from vizinho.engines.packed import PackedEngine
+from vizinho.errors import FingerprintMismatch, GalleryDamaged, GalleryError
 from vizinho.gallery import layout
 
 _AGAIN = "Index the pictures again."
@@ -33,7 +35,7 @@ def create(path: Path, model: str | Path | None, *, overwrite: bool) -> None:
     layout.build(path, fill, overwrite=overwrite)
 
 
-def open_parts(path: Path, model: str | Path | None) -> tuple[layout.About, EmbeddedEngine]:
+def open_parts(path: Path, model: str | Path | None) -> tuple[layout.About, Engine]:
     """A gallery's description and engine, checked against its model. See `Gallery.open`."""
     about = layout.read_about(path)
     if model is not None:
@@ -47,7 +49,7 @@ def open_parts(path: Path, model: str | Path | None) -> tuple[layout.About, Embe
             )
     if read_bundle(path / layout.MODEL).fingerprint != about.fingerprint:
         raise GalleryDamaged(f"The model inside {path} is not the one of its vectors.", _AGAIN)
-    engine = EmbeddedEngine.open(path / layout.CATALOGUE)
+    engine = _engine(path, about)
     if engine.dimension != about.dimension:
         engine.close()
         raise GalleryDamaged(
@@ -56,3 +58,21 @@ def open_parts(path: Path, model: str | Path | None) -> tuple[layout.About, Embe
             _AGAIN,
         )
     return about, engine
+
+
+def _engine(path: Path, about: layout.About) -> EmbeddedEngine | PackedEngine:
+    if about.engine == EmbeddedEngine.name:
+        return EmbeddedEngine.open(path / layout.CATALOGUE)
+    if about.engine != PackedEngine.name:
+        raise GalleryError(
+            f"{path} is kept by the engine {about.engine!r}, which this Vizinho does not have.",
+            "Use the Vizinho that made it.",
+        )
+    for name, file in (about.files or {}).items():
+        found = (path / name).stat().st_size if (path / name).is_file() else 0
+        if found != file["bytes"]:
+            raise GalleryDamaged(
+                f"{path / name} has {found} bytes; {file['bytes']} were packed.",
+                "Pack or fetch the gallery again.",
+            )
+    return PackedEngine.open(path / layout.CATALOGUE)

@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from vizinho.blobs import LocalBlobs
 from vizinho.bundle import BundleInfo, read_bundle
 from vizinho.embedder import Embedder
-from vizinho.engines import Hit, Row
-from vizinho.engines.embedded import EmbeddedEngine
+from vizinho.engines import Engine, Hit, Row
 from vizinho.errors import KeyNotFound
 from vizinho.gallery import layout
 from vizinho.gallery.opening import open_parts
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
 class GalleryView:
     """Everything a gallery does without writing; what others commit is seen at once."""
 
-    def __init__(self, path: Path, about: layout.About, engine: EmbeddedEngine) -> None:
+    def __init__(self, path: Path, about: layout.About, engine: Engine) -> None:
         self.path = path
         self._about = about
         self._engine = engine
@@ -73,6 +72,16 @@ class GalleryView:
             if self._embedder is None:
                 self._embedder = Embedder.open(self._model)
             return self._embedder
+
+    @property
+    def about(self) -> layout.About:
+        """What ``gallery.json`` says."""
+        return self._about
+
+    @property
+    def model_folder(self) -> Path:
+        """The gallery's copy of its model bundle."""
+        return self._model
 
     @property
     def model_info(self) -> BundleInfo:

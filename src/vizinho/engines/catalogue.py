@@ -1,0 +1,150 @@
+"""A SQLite file of rows, read: what every engine that keeps one has in common.
+
+An engine adds where its vectors come from, and what may be written.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vizinho.engines.filters import where
+from vizinho.engines.flat import FlatVectors
+from vizinho.engines.protocol import Filter, Hit, Row
+from vizinho.engines.sqlite import explained
+from vizinho.errors import GalleryError
+
+COLUMNS = "key, url, hash, label, metadata"
+_MANY = 5000  # values bound in one statement; SQLite allows 32,766
+_RETRIES = 5
+
+
+class Catalogue:
+    """The reading half of an engine over a table ``images``; see `vizinho.engines.Engine`."""
+
+    order = "key"
+    """The column that has the order of the keys."""
+
+    def __init__(self, path: Path, connection: sqlite3.Connection, dimension: int) -> None:
+        self.path = path
+        self.dimension = dimension
+        self._db = connection
+        self._lock = threading.RLock()
+
+    def search(
+        self,
+        vectors: NDArray[np.float32],
+        k: int,
+        *,
+        offset: int = 0,
+        filter: Filter | None = None,
+    ) -> list[list[Hit]]:
+        """The ``k`` nearest rows of each query, exactly, after skipping ``offset``."""
+        if k < 1 or offset < 0:
+            raise GalleryError(f"k is {k} and offset {offset}: k must be 1 or more, offset 0.")
+        vectors = self._checked(vectors, len(vectors))
+        for attempt in range(_RETRIES):
+            flat = self._current()
+            positions = None if not filter else flat.positions(self._passing(filter))
+            nearest = flat.nearest(vectors, offset + k, positions)
+            ids = np.unique(np.concatenate([ids for ids, _ in nearest] or [flat.ids[:0]]))
+            rows = self._rows_by_id(ids.tolist())
+            # Another process may have removed a row between the two reads: then look again.
+            if len(rows) == len(ids) or attempt == _RETRIES - 1:
+                break
+        return [_ranked(ids, distances, rows, k, offset) for ids, distances in nearest]
+
+    def get(self, keys: Sequence[str]) -> list[Row]:
+        """The rows of ``keys``, in that order; unknown keys are left out."""
+        query = f"SELECT {COLUMNS} FROM images WHERE key IN"
+        found = {row.key: row for row in map(row_of, self._select_in(query, keys))}
+        return [found[key] for key in keys if key in found]
+
+    def find(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Key by content hash, for those of ``hashes`` that are here."""
+        return dict(self._select_in("SELECT hash, key FROM images WHERE hash IN", hashes))
+
+    def scan(self, offset: int = 0, limit: int = 100, label: str | None = None) -> list[Row]:
+        """Rows in the order of their keys."""
+        condition, values = where({} if label is None else {"label": label})
+        query = (
+            f"SELECT {COLUMNS} FROM images WHERE {condition} ORDER BY {self.order} LIMIT ? OFFSET ?"
+        )
+        return [row_of(record) for record in self._select(query, [*values, limit, offset])]
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()
+
+    def _current(self) -> FlatVectors:
+        """The vectors as they are now, by id."""
+        raise NotImplementedError
+
+    def _checked(self, vectors: NDArray[np.float32], count: int) -> NDArray[np.float32]:
+        vectors = np.ascontiguousarray(vectors, dtype=np.float32)
+        if vectors.shape != (count, self.dimension):
+            raise GalleryError(
+                f"Vectors of shape {list(vectors.shape)} were given to a gallery that takes "
+                f"[{count}, {self.dimension}]."
+            )
+        if not np.isfinite(vectors).all():
+            raise GalleryError("A vector holds numbers that are not finite.")
+        return vectors
+
+    def _select(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        with self._lock, explained(self.path):
+            return self._db.execute(query, values).fetchall()
+
+    def _select_in(self, query: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+        for start in range(0, len(values), _MANY):
+            part = values[start : start + _MANY]
+            yield from self._select(f"{query} ({', '.join('?' * len(part))})", part)
+
+    def _rows_by_id(self, ids: Sequence[int]) -> dict[int, Row]:
+        query = f"SELECT {COLUMNS}, id FROM images WHERE id IN"
+        return {record[-1]: row_of(record[:-1]) for record in self._select_in(query, ids)}
+
+    def _passing(self, filter: Filter) -> NDArray[np.int64]:
+        condition, values = where(filter)
+        records = self._select(f"SELECT id FROM images WHERE {condition}", values)
+        return np.fromiter((id for (id,) in records), np.int64, len(records))
+
+
+def row_of(record: Sequence[Any]) -> Row:
+    """The row of one record of `COLUMNS`."""
+    key, url, hash, label, metadata = record
+    return Row(key, url, hash, label, json.loads(metadata) if metadata != "{}" else {})
+
+
+def metadata_text(row: Row, *, sort: bool = False) -> str:
+    """A row's metadata as it is kept, its names sorted or as they came. Raises GalleryError."""
+    try:
+        text = json.dumps(row.metadata, ensure_ascii=False, allow_nan=False, sort_keys=sort)
+        text.encode()  # half a surrogate pair is valid JSON and no text
+        return text
+    except (TypeError, ValueError, RecursionError) as error:
+        raise GalleryError(f"The metadata of {row.key!r} can't be kept: {error}.") from error
+
+
+def _ranked(
+    ids: NDArray[np.int64],
+    distances: NDArray[np.float64],
+    rows: dict[int, Row],
+    k: int,
+    offset: int,
+) -> list[Hit]:
+    hits = [
+        Hit(rows[id].key, distance, rows[id])
+        for id, distance in zip(ids.tolist(), distances.tolist(), strict=True)
+        if id in rows
+    ]
+    hits.sort(key=lambda hit: (hit.distance, hit.key))
+    return hits[offset : offset + k]
