@@ -1,21 +1,20 @@
 """What a deployment costs, from AWS's published prices and one's own measured times.
 
-The prices are data (``prices.json``, each with its source and its date); this module only
-multiplies. A bill has two parts: what every query adds, and what stands there all month whether
+The prices are data (:mod:`vizinho.aws.prices`); this module only multiplies. A bill has two parts: what every query adds, and what stands there all month whether
 anybody asks or not. They are kept apart, because the second is most of the bill of a small
 gallery. Taxes and the shares of discount plans are not in it.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cache
-from importlib.resources import files
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from vizinho.aws.prices import Prices, label_of, load_prices, machines, regions
 from vizinho.errors import VizinhoError
+
+__all__ = ["Estimate", "Line", "estimate", "load_prices", "machines", "regions", "server", "upload"]
 
 HOURS = 730.0
 """Hours of a month as AWS counts them."""
@@ -23,47 +22,6 @@ GB = 1024.0**3
 _MB_IN_GB = 1024.0
 
 Architecture = Literal["x86_64", "arm64"]
-
-
-@dataclass(frozen=True)
-class Price:
-    """One published price.
-
-    Attributes:
-        dollars: US dollars for ``per`` units, without tax.
-        per: how many units that buys.
-        unit: what is counted: ``request``, ``GB-second``, ``GB-month``, ``hour``, ...
-        free: units a month that AWS gives to every account for good (the "always free" tier).
-        source: address of the page that says so.
-        as_of: date of what was read (``2026-09-24``, or ``2025-10`` where only a month is known).
-        confidence: ``published`` (a copy of AWS's page or price list), ``secondary`` (somebody
-            else quotes it) or ``memory`` (no source was found; check before relying on it).
-    """
-
-    dollars: float
-    per: float
-    unit: str
-    free: float
-    source: str
-    as_of: str
-    confidence: str
-
-    @property
-    def each(self) -> float:
-        """US dollars for one unit."""
-        return self.dollars / self.per
-
-
-@dataclass(frozen=True)
-class Prices:
-    """All prices of one region: by name, as ``lambda.requests``."""
-
-    region: str
-    name: str
-    by_name: dict[str, Price]
-
-    def __getitem__(self, name: str) -> Price:
-        return self.by_name[name]
 
 
 @dataclass(frozen=True)
@@ -100,7 +58,7 @@ class Estimate:
         queries_per_month: how many queries the month has.
         lines: what is paid for; see :meth:`Line.dollars`.
         as_of: date of the oldest price among them.
-        doubtful: names of prices that could only be taken from memory.
+        doubtful: names of prices among them that no source was found for in this region.
     """
 
     region: str
@@ -147,52 +105,12 @@ class Estimate:
             "usd_standing_per_month": self.standing,
             "usd_per_month": self.per_month,
             "prices_as_of": self.as_of,
-            "prices_from_memory": list(self.doubtful),
+            "prices_without_source": list(self.doubtful),
             "lines": [
                 {"name": line.name, "usd_per_month": line.dollars(self.queries_per_month)}
                 for line in self.lines
             ],
         }
-
-
-@cache
-def _data() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(files("vizinho.aws").joinpath("prices.json").read_text())
-    return found
-
-
-def regions() -> list[str]:
-    """The regions whose prices are known."""
-    return sorted(_data()["regions"])
-
-
-def load_prices(region: str = "us-east-1") -> Prices:
-    """The prices of a region.
-
-    Raises:
-        VizinhoError: no prices of that region are kept.
-    """
-    data = _data()
-    if region not in data["regions"]:
-        known = ", ".join(regions())
-        raise VizinhoError(f"no prices are kept for {region}", f"There are prices for {known}.")
-    place = data["regions"][region]
-    return Prices(
-        region,
-        place["name"],
-        {
-            name: Price(
-                dollars=float(row["dollars"]),
-                per=float(row["per"]),
-                unit=data["units"][name],
-                free=float(data["free_each_month"].get(name, 0)),
-                source=data["sources"][row["source"]]["url"],
-                as_of=data["sources"][row["source"]]["as_of"],
-                confidence=data["sources"][row["source"]]["confidence"],
-            )
-            for name, row in place["prices"].items()
-        },
-    )
 
 
 def estimate(
@@ -285,35 +203,44 @@ def estimate(
     return _bill(prices, queries_per_month, lines, free_tier)
 
 
-def server(prices: Prices, machine: str, *, hours: float = HOURS, **traffic: float) -> Estimate:
-    """The bill of a server that is always on.
+def server(
+    prices: Prices,
+    machine: str,
+    *,
+    queries_per_month: float = 100_000,
+    images: int = 0,
+    images_bytes: int = 0,
+    answer_bytes: int = 4_000,
+    pictures_shown: int = 10,
+) -> Estimate:
+    """The bill of ``vizinho serve`` on a server that is always on.
 
     Args:
         prices: of the region.
-        machine: a name under ``machines`` in prices.json, see :func:`machines`.
-        hours: of the month in which it is on.
-        traffic: ``queries_per_month``, ``answer_bytes``, ``pictures_shown``, ``picture_bytes``:
-            what goes out through it; left out, nothing is sent.
+        machine: a name among :func:`machines`.
+        queries_per_month: how many there are; they cost nothing but what is sent out.
+        images, images_bytes: pictures on its disk, and their size together.
+        answer_bytes, pictures_shown: as :func:`estimate` takes them.
 
     Raises:
-        KeyError: no such machine.
+        VizinhoError: no such machine, or the region has none.
     """
-    parts = _data()["machines"][machine]["parts"]
+    known = machines(prices)
+    if machine not in known:
+        raise VizinhoError(
+            f"{machine} is not priced in {prices.region}", f"There are {', '.join(known)}."
+        )
+    made = known[machine]
+    hourly = {name: HOURS if prices[name].unit == "hour" else 1.0 for name in made["parts"]}
     lines = [
-        (name, _data()["labels"][name], 0.0, amount * (hours if prices[name].unit == "hour" else 1))
-        for name, amount in parts.items()
+        (name, label_of(name), 0.0, amount * hourly[name]) for name, amount in made["parts"].items()
     ]
-    sent = traffic.get("answer_bytes", 0) + traffic.get("pictures_shown", 0) * traffic.get(
-        "picture_bytes", 0
-    )
-    lines.append(("transfer.out", "Data sent out", sent / GB, 0.0))
-    return _bill(prices, traffic.get("queries_per_month", 0), lines, free_tier=False)
-
-
-def machines() -> dict[str, dict[str, Any]]:
-    """The servers that are priced: ``title``, ``vcpus``, ``memory_gb`` and ``parts`` of each."""
-    found: dict[str, dict[str, Any]] = _data()["machines"]
-    return found
+    picture = images_bytes / images if images else 0
+    out = (answer_bytes + (pictures_shown if images else 0) * picture) / GB
+    lines.append(("transfer.out", "Data sent out", out, 0.0))
+    bill = _bill(prices, queries_per_month, lines, free_tier=False)
+    *parts, sent = bill.lines
+    return replace(bill, lines=(*parts, replace(sent, free=float(made["free_transfer_gb"]))))
 
 
 def upload(prices: Prices, images: int) -> float:
@@ -336,5 +263,5 @@ def _bill(
             for price, (_, label, per_query, fixed) in zip(used, lines, strict=True)
         ),
         min(price.as_of for price in used),
-        tuple(name for name, *_ in lines if prices[name].confidence == "memory"),
+        tuple(name for name, *_ in lines if prices[name].confidence in ("assumed", "memory")),
     )
