@@ -1,8 +1,9 @@
 """What a deployment costs, from AWS's published prices and one's own measured times.
 
-The prices are data (:mod:`vizinho.aws.prices`); this module only multiplies. A bill has two parts: what every query adds, and what stands there all month whether
-anybody asks or not. They are kept apart, because the second is most of the bill of a small
-gallery. Taxes and the shares of discount plans are not in it.
+The prices are data (:mod:`vizinho.aws.prices`); this module only multiplies. A bill has two parts:
+what every query adds, and what stands there all month whether anybody asks or not. They are kept
+apart, because the second is most of the bill of a small gallery. Taxes and discount plans are not
+in it.
 """
 
 from __future__ import annotations
