@@ -10,6 +10,8 @@ Every variable is optional, and an option on the command line always wins over i
 ``VIZINHO_HOST``      address the server listens on (default 127.0.0.1)
 ``VIZINHO_PORT``      port the server listens on (default 8000)
 ``VIZINHO_PICTURES``  how a terminal shows pictures: auto, kitty, iterm, blocks or none
+``VIZINHO_GLIBC``     the C library where a function will run, as 2.36, where that is not AWS but a
+                      stand-in for it (default: that of Lambda's own machines)
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     pictures: Pictures = "auto"
+    function_glibc: int | None = None
 
 
 def load(environ: Mapping[str, str] | None = None) -> Settings:
@@ -59,6 +62,7 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
         host=env.get("VIZINHO_HOST", "127.0.0.1"),
         port=_port(env.get("VIZINHO_PORT", "8000")),
         pictures=parse_pictures(env.get("VIZINHO_PICTURES", "auto"), "VIZINHO_PICTURES"),
+        function_glibc=_glibc(env.get("VIZINHO_GLIBC")),
     )
 
 
@@ -165,3 +169,12 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise SettingsError(f"VIZINHO_PORT is {text!r}.", "It should be a number up to 65535.")
     return port
+
+
+def _glibc(text: str | None) -> int | None:
+    if text is None:
+        return None
+    major, _, minor = text.partition(".")
+    if major != "2" or not minor.isdecimal():
+        raise SettingsError(f"VIZINHO_GLIBC is {text!r}.", "It should be a version, as 2.36.")
+    return int(minor)
