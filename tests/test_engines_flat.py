@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -57,6 +58,61 @@ def test_every_way_answers_like_brute_force(way: str, noise: float) -> None:
             assert answers(vectors, query, need) == brute(matrix, query, need)
     assert (vectors._sketch is not None) == (way == "sketch")
     assert ("faiss" in sys.modules) == (way != "numpy")
+
+
+@pytest.mark.parametrize("centre", [0.0, 1.0, 300.0, 1e18])
+def test_a_product_of_matrix_and_vector_is_enough_where_it_can_be(
+    way: str, centre: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Far from the origin its error is larger than the distances, and they decide by themselves."""
+    rng = np.random.default_rng(5)
+    matrix = (centre + rng.normal(size=(4000, 64))).astype(np.float32)
+    matrix[1000:1040] = matrix[7]
+    matrix[50:60] = matrix[8] + rng.normal(0, 1e-5, (10, 64)).astype(np.float32)
+    part = np.sort(rng.permutation(4000)[:1500])
+    vectors = FlatVectors(np.arange(0, 40_000, 10), matrix)
+    limited = FlatVectors(np.arange(0, 40_000, 10)[part], matrix[part])
+    direct: list[int] = []
+    squared = flat._squared
+    monkeypatch.setattr(flat, "_squared", lambda *given: direct.append(1) or squared(*given))
+    for query in (matrix[8], matrix[1001] + np.float32(1e-3), matrix[5] * 1.01):
+        for need in (1, 10, 60, 3990):
+            expected = [(10 * place, distance) for place, distance in brute(matrix, query, need)]
+            assert answers(vectors, query, need) == expected
+            ((ids, distances),) = vectors.nearest(query[None], need, part)
+            ((same_ids, same),) = limited.nearest(query[None], need)
+            assert (ids.tolist(), distances.tolist()) == (same_ids.tolist(), same.tolist())
+    if way == "numpy":
+        assert bool(direct) == (centre > 1)
+    ids = np.array([10, 20, 35, 39_990, 50_000])
+    assert vectors.positions(ids).tolist() == [1, 2, 3999]
+    assert limited.positions(np.arange(0, 40_000, 10)).tolist() == list(range(1500))
+
+
+def test_without_faiss_numpy_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flat, "_NUMPY_NUMBERS", 0)
+    monkeypatch.setattr(flat, "_missing", False)
+    monkeypatch.setitem(sys.modules, "faiss", None)  # what Python takes as "not installed"
+    matrix = embeddings(3000, 64)
+    vectors = FlatVectors(np.arange(3000), matrix)
+    for query in matrix[:3]:
+        assert answers(vectors, query, 10) == brute(matrix, query, 10)
+
+
+@pytest.mark.parametrize("centre", [0.0, 300.0])
+def test_numpy_makes_no_second_matrix(centre: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "faiss", raising=False)
+    monkeypatch.setattr(flat, "_NUMPY_NUMBERS", float("inf"))
+    matrix = np.random.default_rng(0).standard_normal((200_000, 64), np.float32) + np.float32(
+        centre
+    )
+    vectors = FlatVectors(np.arange(200_000), matrix)
+    tracemalloc.start()
+    vectors.nearest(matrix[:1], 10)
+    vectors.nearest(matrix[:1], 10, np.arange(100_000))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 0.4 * matrix.nbytes
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])

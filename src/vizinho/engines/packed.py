@@ -60,7 +60,8 @@ class PackedEngine(Catalogue):
         self, path: Path, connection: sqlite3.Connection, matrix: NDArray[np.float32]
     ) -> None:
         super().__init__(path, connection, matrix.shape[1])
-        self._flat = FlatVectors(np.arange(1, len(matrix) + 1), matrix)
+        # A sketch would be a copy in memory, made during somebody's request.
+        self._flat = FlatVectors(np.arange(1, len(matrix) + 1), matrix, sketches=False)
 
     @classmethod
     def open(cls, path: Path) -> PackedEngine:
