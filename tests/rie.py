@@ -1,4 +1,4 @@
-"""A Lambda function in AWS's own Runtime Interface Emulator, with awslambdaric, without a container.
+"""A Lambda function in AWS's Runtime Interface Emulator, with awslambdaric, without a container.
 
 The emulator is a program of AWS that the package ``aws-sam-cli`` carries. It speaks the runtime API
 to the real runtime client, which imports the handler from a folder as Lambda does::
