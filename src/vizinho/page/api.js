@@ -1,5 +1,16 @@
 // The server, as functions; every failure becomes a Problem with words for a person.
 
+// Where it is: beside this page (also under a path of a proxy), or where the page was told.
+const told = document.querySelector('meta[name="vizinho-api"]')?.content ?? "";
+const base = new URL(told && !told.endsWith("/") ? `${told}/` : told, document.baseURI);
+
+export const elsewhere = told !== "";
+
+export const at = (path) => new URL(path, base).href;
+
+// A fresh way to a picture: the server knows where it is now, and links to a bucket expire.
+export const pictureOf = (key) => at(`images/${key.split("/").map(encodeURIComponent).join("/")}`);
+
 export class Problem extends Error {
   constructor(title, detail, again = false) {
     super(title);
@@ -32,12 +43,17 @@ export const tooLarge = (bytes, limit) =>
     `It has ${megabytes(bytes)}, and the server takes at most ${megabytes(limit)}.`,
   );
 
+const SPOKEN = {
+  413: () => new Problem(TITLES.too_large, "What stands before the server refused to pass it on."),
+  429: () => new Problem(TITLES.queue_full, "Too many ask at once. Try again in a moment.", true),
+};
+
 const megabytes = (bytes) => `${(bytes / 1e6).toFixed(bytes < 1e7 ? 1 : 0)} MB`;
 
 async function ask(path, options) {
   let response;
   try {
-    response = await fetch(path, options);
+    response = await fetch(at(path), options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw away();
@@ -51,8 +67,8 @@ async function ask(path, options) {
 }
 
 function problemOf(status, error) {
-  // Without our JSON it is a proxy that speaks, and the server behind it is away.
-  if (!error) return away();
+  // Without our JSON it is a proxy that speaks; mostly the server behind it is away.
+  if (!error) return SPOKEN[status]?.() ?? away();
   const title = TITLES[error.code] ?? "That did not work";
   return new Problem(title, `${error.message} ${error.hint}`.trim(), status >= 500);
 }

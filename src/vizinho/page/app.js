@@ -45,7 +45,7 @@ function summary({ results, took_ms: took }) {
 }
 
 const searchKey = (key, url) => {
-  view.query(url, key, "from the gallery");
+  view.query(url, key, "from the gallery", key);
   return search((signal) => api.searchKey(key, view.TEN, signal));
 };
 
@@ -89,6 +89,7 @@ async function start() {
 }
 
 view.build(searchKey);
+view.parts.docs.hidden = api.elsewhere; // its documentation is a page of `vizinho serve` only
 listen({ ...view.parts, button: view.parts.choose, take: searchFile });
 view.parts.shuffle.addEventListener("click", shuffle);
 start();

@@ -1,6 +1,8 @@
 // What is on the screen. The places are in the HTML, their tiles are made once and filled again
 // and again: nothing moves, and the keyboard's focus stays where it was.
 
+import { at, pictureOf } from "./api.js";
+
 const TINY = 96; // pictures this small are shown as the pixels they are
 const SHOWN = 320; // pixels asked for; larger pictures are shrunk by the server
 
@@ -11,6 +13,7 @@ export const parts = {
   input: by("file"),
   choose: by("choose"),
   shuffle: by("shuffle"),
+  docs: document.querySelector(".top-link"),
 };
 
 const make = (tag, className) => Object.assign(document.createElement(tag), { className });
@@ -21,20 +24,35 @@ function slot(item, kind) {
   const image = make("img", "");
   Object.assign(button, { type: "button", disabled: true });
   Object.assign(image, { width: SHOWN, height: SHOWN, alt: "", hidden: true });
-  image.addEventListener("load", () => pixelate(image));
+  watch(image);
   frame.append(image);
   button.append(frame);
   item.replaceChildren(button);
   return { item, button, image };
 }
 
+function watch(image) {
+  image.addEventListener("load", () => pixelate(image));
+  image.addEventListener("error", () => again(image));
+}
+
 function pixelate(image) {
   image.classList.toggle("tiny", Math.max(image.naturalWidth, image.naturalHeight) <= TINY);
 }
 
-function show(image, url, alt) {
+// Links to a bucket expire while the page is open; the server is asked once for a fresh one.
+function again(image) {
+  const { key } = image.dataset;
+  if (key === undefined) return;
+  delete image.dataset.key;
+  image.src = pictureOf(key);
+}
+
+function show(image, url, alt, key) {
   image.alt = alt;
   image.hidden = false;
+  delete image.dataset.key;
+  if (key !== undefined) image.dataset.key = key;
   if (image.getAttribute("src") !== url) image.src = url;
 }
 
@@ -57,16 +75,16 @@ export function build(pick) {
     button.addEventListener("click", () => pick(button.dataset.key, button.dataset.url));
   [...samples, ...tiles].forEach(wire);
   tiles.forEach(empty);
-  by("query-image").addEventListener("load", ({ target }) => pixelate(target));
+  watch(by("query-image"));
 }
 
-// Relative, so that the page also works under a path of a proxy.
-const small = (url) => (url.startsWith("/") ? `${url.slice(1)}?size=${SHOWN}` : url);
+// A path is the server's; a whole address (a bucket's, perhaps signed) is taken as it is.
+const small = (url) => (url.startsWith("/") ? at(`${url.slice(1)}?size=${SHOWN}`) : url);
 
 function fill({ button, image }, picture, alt) {
   button.disabled = false;
   Object.assign(button.dataset, { key: picture.key, url: small(picture.url) });
-  show(image, small(picture.url), alt);
+  show(image, small(picture.url), alt, picture.key);
 }
 
 export function model(name, { score, note }, count) {
@@ -88,8 +106,8 @@ export function strip(pictures) {
 
 let preview = null;
 
-// url is a picture of the server, or a blob: of a file that was chosen.
-export function query(url, name, size = "\u00a0") {
+// url is a picture of the gallery, with its key, or a blob: of a file that was chosen.
+export function query(url, name, size = "\u00a0", key = undefined) {
   if (preview) URL.revokeObjectURL(preview);
   preview = url?.startsWith("blob:") ? url : null;
   const image = by("query-image");
@@ -97,7 +115,7 @@ export function query(url, name, size = "\u00a0") {
   by("query-name").textContent = name;
   by("query-size").textContent = size;
   if (url) {
-    show(image, url, "Your picture");
+    show(image, url, "Your picture", key);
   } else {
     image.hidden = true;
     image.removeAttribute("src");
