@@ -130,7 +130,7 @@ def estimate(
     images_bytes: int = 0,
     gallery_bytes: int = 0,
     package_bytes: int = 0,
-    answer_bytes: int = 4_000,
+    answer_bytes: int = 16_000,
     pictures_shown: int = 10,
     log_bytes: int = 700,
     alarms: int = 3,
@@ -154,7 +154,8 @@ def estimate(
         images, images_bytes: pictures in the bucket, and their size together. Uploading them is
             no part of a month; see :func:`upload`.
         gallery_bytes, package_bytes: vectors and catalogue in the bucket; the function's package.
-        answer_bytes: of one JSON answer.
+        answer_bytes: of one JSON answer. Ten signed links are most of it: each carries the
+            function's session token; a public gallery's answer has about 2,500.
         pictures_shown: pictures of the bucket that a visitor's browser fetches for an answer.
         log_bytes: written to the log for a query.
         alarms: how many stand.
@@ -211,7 +212,7 @@ def server(
     queries_per_month: float = 100_000,
     images: int = 0,
     images_bytes: int = 0,
-    answer_bytes: int = 4_000,
+    answer_bytes: int = 2_000,
     pictures_shown: int = 10,
 ) -> Estimate:
     """The bill of ``vizinho serve`` on a server that is always on.
