@@ -10,9 +10,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from vizinho.contract.errors import ApiError
+from vizinho.contract.pictures import decode_base64
 from vizinho.errors import SettingsError
-from vizinho.serve.body import decode_base64
-from vizinho.serve.errors import ApiError
 from vizinho.serve.fetch import fetch_image
 from vizinho.serve.options import ServeOptions
 from vizinho.serve.work import WorkQueue

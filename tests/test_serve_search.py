@@ -15,10 +15,12 @@ from starlette.testclient import TestClient
 
 from serving import COUNT, LABELS, LIMIT, as_base64, key_of, make_gallery, picture, problem, upload
 from toys import encode, noise, plain
+from vizinho.contract import search as contract
+from vizinho.contract.fields import json_fields
+from vizinho.contract.pictures import decode_base64
 from vizinho.serve.app import create_app
-from vizinho.serve.body import decode_base64, parse_search_body
 from vizinho.serve.options import ServeOptions
-from vizinho.serve.routes import search, thesis
+from vizinho.serve.routes import search
 
 
 @pytest.fixture(scope="module")
@@ -211,9 +213,8 @@ def test_megabytes_of_text_do_not_hold_up_the_loop(
 
         return noted
 
-    monkeypatch.setattr(thesis, "decode_base64", noting(decode_base64))
-    monkeypatch.setattr(search, "decode_base64", noting(decode_base64))
-    monkeypatch.setattr(search, "parse_search_body", noting(parse_search_body))
+    monkeypatch.setattr(contract, "decode_base64", noting(decode_base64))
+    monkeypatch.setattr(search, "json_fields", noting(json_fields))
     with TestClient(create_app(gallery)) as client:
         assert client.post("/", content=as_base64(picture(1))).status_code == 200
         body = {"image_base64": as_base64(picture(1))}

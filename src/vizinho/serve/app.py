@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from fastapi import FastAPI
 from PIL import Image
 from starlette.middleware.cors import CORSMiddleware
 
+from vizinho import __version__
+from vizinho.contract.pictures import body_limit
 from vizinho.gallery import Gallery
 from vizinho.serve import errors
 from vizinho.serve.metrics import Metrics
@@ -64,7 +65,7 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
         title="Vizinho",
         summary="A reverse image search that you can train.",
         description=ABOUT,
-        version=_version(),
+        version=__version__,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -75,7 +76,7 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
         app.include_router(room.router)
     # The last added is the outermost: the account sees every answer, also a refused one.
     app.add_middleware(
-        BodyLimit, limit=_body_limit(options.max_upload_bytes), named=options.max_upload_bytes
+        BodyLimit, limit=body_limit(options.max_upload_bytes), named=options.max_upload_bytes
     )
     if options.cors_origins:
         app.add_middleware(
@@ -88,15 +89,3 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
     app.add_middleware(SecurityHeaders)
     app.add_middleware(Account, metrics=service.metrics)
     return app
-
-
-def _body_limit(picture: int) -> int:
-    """Bytes of a body that may carry a picture of that many: base64, line ends, other fields."""
-    return picture * 4 // 3 + picture // 16 + 65_536
-
-
-def _version() -> str:
-    try:
-        return version("vizinho")
-    except PackageNotFoundError:  # a checkout on PYTHONPATH
-        return "0"

@@ -1,41 +1,16 @@
-"""Every error as one JSON shape: ``{"error": {"code", "message", "hint"}}``."""
+"""The contract's errors as answers of a FastAPI app."""
 
 from __future__ import annotations
-
-import logging
-from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from vizinho import errors as core
-
-log = logging.getLogger("vizinho.serve")
-
-RETRY_SECONDS = 1
-
-_CORE: dict[type[core.VizinhoError], tuple[int, str]] = {
-    core.NotAnImage: (415, "not_an_image"),
-    core.UnreadableImage: (400, "unreadable_image"),
-    core.ImageTooLarge: (413, "image_too_large"),
-    core.KeyNotFound: (404, "key_not_found"),
-    core.SettingsError: (422, "bad_field"),
-    core.FingerprintMismatch: (409, "fingerprint_mismatch"),
-    core.GalleryBusy: (503, "gallery_busy"),
-    core.GalleryNotFound: (503, "gallery_not_found"),
-}
-
-_HTTP: dict[int, tuple[str, str, str]] = {
-    404: ("not_found", "There is nothing at this address.", "The addresses are listed at /docs."),
-    405: (
-        "method_not_allowed",
-        "This address does not take that method.",
-        "The methods it takes are in the Allow header and at /docs.",
-    ),
-}
+from vizinho.contract.errors import ApiError, bad_field, from_core, of_status, unexpected
+from vizinho.contract.fields import HINT
 
 
 class ErrorDetail(BaseModel):
@@ -52,79 +27,16 @@ class ErrorBody(BaseModel):
     error: ErrorDetail
 
 
-class ApiError(Exception):
-    """A request that can't be answered.
-
-    ``status`` is the HTTP status, ``code`` a stable name for programs, ``message`` and ``hint``
-    are sentences for a person.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        code: str,
-        message: str,
-        hint: str = "",
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status, self.code, self.message, self.hint = status, code, message, hint
-        self.headers = dict(headers or {})
-
-    def response(self) -> JSONResponse:
-        """This error as the answer to send."""
-        detail = {"code": self.code, "message": self.message, "hint": self.hint}
-        return JSONResponse({"error": detail}, self.status, self.headers)
+def response(error: ApiError) -> JSONResponse:
+    """An error as the answer to send."""
+    return JSONResponse(error.body(), error.status, error.headers)
 
 
-def bad_field(field: str, message: str, hint: str = "") -> ApiError:
-    """A 422 that names the field."""
-    return ApiError(422, "bad_field", f"{field}: {message}", hint)
-
-
-def too_large(limit: int) -> ApiError:
-    """A 413 that names the limit, in bytes."""
-    return ApiError(
-        413,
-        "too_large",
-        f"The upload is larger than {limit / 1e6:.3g} MB.",
-        "Send a smaller picture: 512 pixels on the longest side are plenty.",
-    )
-
-
-def validation_error(error: ValidationError | RequestValidationError) -> ApiError:
-    """A 422 from pydantic's first complaint."""
+def validation_error(error: RequestValidationError) -> ApiError:
+    """A 422 from the first complaint about an address's parameters."""
     first = error.errors()[0]
     path = [str(part) for part in first["loc"] if part not in ("query", "path", "body")]
-    message = str(first["msg"]).removeprefix("Value error, ")
-    return bad_field(".".join(path) or "body", message, "The fields are described at /docs.")
-
-
-def from_core(error: core.VizinhoError) -> ApiError:
-    """The HTTP face of an error of the core."""
-    for kind, (status, code) in _CORE.items():
-        if isinstance(error, kind):
-            headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
-            return ApiError(status, code, error.message, error.hint, headers)
-    log.error("%s", error, exc_info=error)
-    return ApiError(500, "gallery_error", error.message, error.hint)
-
-
-def from_http(error: HTTPException) -> ApiError:
-    """The one shape for what the framework itself refuses."""
-    known = _HTTP.get(error.status_code)
-    code, message, hint = known or ("bad_request", str(error.detail), "")
-    return ApiError(error.status_code, code, message, hint, error.headers)
-
-
-def unexpected() -> ApiError:
-    """A 500 that gives nothing of the inside away."""
-    return ApiError(
-        500,
-        "internal_error",
-        "Something broke on the server.",
-        "It is in the server's log. Trying again may help.",
-    )
+    return bad_field(".".join(path) or "body", str(first["msg"]), HINT)
 
 
 def install(app: FastAPI) -> None:
@@ -132,26 +44,25 @@ def install(app: FastAPI) -> None:
 
     async def api(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, ApiError)
-        return error.response()
+        return response(error)
 
     async def of_core(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, core.VizinhoError)
-        return from_core(error).response()
+        return response(from_core(error))
 
     async def of_http(_: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return from_http(error).response()
+        return response(of_status(error.status_code, str(error.detail), error.headers))
 
     async def of_validation(_: Request, error: Exception) -> JSONResponse:
-        assert isinstance(error, ValidationError | RequestValidationError)
-        return validation_error(error).response()
+        assert isinstance(error, RequestValidationError)
+        return response(validation_error(error))
 
     async def of_anything(_: Request, __: Exception) -> JSONResponse:
-        return unexpected().response()
+        return response(unexpected())
 
     app.add_exception_handler(ApiError, api)
     app.add_exception_handler(core.VizinhoError, of_core)
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(RequestValidationError, of_validation)
-    app.add_exception_handler(ValidationError, of_validation)
     app.add_exception_handler(Exception, of_anything)

@@ -15,7 +15,7 @@ import ssl
 import time
 from urllib.parse import SplitResult, urlsplit
 
-from vizinho.serve.errors import ApiError, bad_field, too_large
+from vizinho.contract.errors import ApiError, bad_field, image_url_off, too_large
 
 CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 15.0
@@ -30,12 +30,7 @@ def fetch_image(url: str, *, hosts: tuple[str, ...], limit: int) -> bytes:
             the fetch fails, 413 when it is too large.
     """
     if not hosts:
-        raise ApiError(
-            403,
-            "image_url_off",
-            "This server does not fetch pictures from the web.",
-            "Send the picture itself, as image or image_base64.",
-        )
+        raise image_url_off()
     try:
         parts = urlsplit(url)
         port = parts.port

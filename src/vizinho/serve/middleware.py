@@ -11,7 +11,9 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vizinho.serve.errors import too_large
+from vizinho.contract.answers import DATA_POLICY, SECURITY_HEADERS
+from vizinho.contract.errors import too_large
+from vizinho.serve.errors import response
 from vizinho.serve.metrics import Metrics
 
 access = logging.getLogger("vizinho.access")
@@ -31,7 +33,6 @@ DOCS_POLICY = (
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-DATA_POLICY = "default-src 'none'; frame-ancestors 'none'"
 
 
 class BodyLimit:
@@ -46,7 +47,7 @@ class BodyLimit:
             return
         announced = dict(scope["headers"]).get(b"content-length", b"")
         if announced.isdigit() and int(announced) > self.limit:
-            await too_large(self.named).response()(scope, receive, send)
+            await response(too_large(self.named))(scope, receive, send)
             return
         seen = 0
 
@@ -77,8 +78,7 @@ class SecurityHeaders:
             policy = DOCS_POLICY
         added = [
             (b"content-security-policy", policy.encode()),
-            (b"x-content-type-options", b"nosniff"),
-            (b"referrer-policy", b"no-referrer"),
+            *((name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()),
         ]
 
         async def with_headers(message: Message) -> None:

@@ -1,17 +1,15 @@
-"""The JSON that goes in and comes out, as pydantic models."""
+"""The JSON that goes in and comes out, as pydantic models: what ``/docs`` tells of it.
+
+What comes in is checked by :mod:`vizinho.contract.fields`; the models here only describe it.
+"""
 
 from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
-from vizinho.engines.filters import where
-from vizinho.errors import GalleryError
-
-MAX_K = 100
-MAX_OFFSET = 10_000
-MAX_LIMIT = 200
+from vizinho.contract.fields import DEFAULT_K, OFFSET, K
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Value = str | int | float | bool | None
@@ -27,20 +25,18 @@ class CropBox(BaseModel):
     right: Share = 1
     bottom: Share = 1
 
-    @model_validator(mode="after")
-    def _has_area(self) -> CropBox:
-        if self.top >= self.bottom or self.left >= self.right:
-            raise ValueError("the crop is empty: top must be under bottom, left under right")
-        return self
-
 
 class SearchFields(BaseModel):
     """How to search; the same for every way of giving the picture."""
 
     model_config = ConfigDict(extra="forbid")
 
-    k: int = Field(10, ge=1, le=MAX_K, description="How many pictures to answer with.")
-    offset: int = Field(0, ge=0, le=MAX_OFFSET, description="How many of the nearest to skip.")
+    k: int = Field(
+        DEFAULT_K, ge=K.least, le=K.most, description="How many pictures to answer with."
+    )
+    offset: int = Field(
+        0, ge=OFFSET.least, le=OFFSET.most, description="How many of the nearest to skip."
+    )
     filter: dict[str, Value] | None = Field(
         None, description='Only pictures with these values, such as `{"label": "cat"}`.'
     )
@@ -48,15 +44,6 @@ class SearchFields(BaseModel):
     fingerprint: str | None = Field(
         None, description="The model you count on; answered 409 when the gallery has another."
     )
-
-    @field_validator("filter")
-    @classmethod
-    def _can_be_compared(cls, filter: dict[str, Value] | None) -> dict[str, Value] | None:
-        try:
-            where(filter or {})
-        except GalleryError as error:
-            raise ValueError(error.message) from error
-        return filter
 
 
 class SearchBody(SearchFields):
@@ -67,14 +54,6 @@ class SearchBody(SearchFields):
         None, description="Where to fetch the picture; off unless the server allows the host."
     )
     key: str | None = Field(None, description="A picture of the gallery itself.")
-
-    @model_validator(mode="after")
-    def _one_picture(self) -> SearchBody:
-        given = [name for name in ("image_base64", "image_url", "key") if getattr(self, name)]
-        if len(given) != 1:
-            have = " and ".join(given) or "none"
-            raise ValueError(f"give exactly one of image_base64, image_url and key (here: {have})")
-        return self
 
 
 class Picture(BaseModel):

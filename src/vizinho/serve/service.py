@@ -5,12 +5,10 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 from typing import cast
-from urllib.parse import quote
 
 from fastapi import Request
 
 from vizinho.gallery import Gallery
-from vizinho.serve.errors import ApiError
 from vizinho.serve.metrics import Metrics
 from vizinho.serve.options import ServeOptions
 from vizinho.serve.work import WorkQueue
@@ -45,28 +43,7 @@ def service_of(request: Request) -> Service:
     return cast(Service, request.app.state.service)
 
 
-def image_path(key: str, url: str = "") -> str:
-    """Where a picture is to be had: a path on this server, or ``url`` where that is elsewhere.
-
-    A path and not a whole address, so that the page works behind any proxy.
-    """
-    if url.startswith(("http://", "https://")):
-        return url
-    return "/images/" + quote(key, safe="/")
-
-
 def base_url(request: Request) -> str:
     """This server's address as the client knows it, without a slash at the end."""
     public = service_of(request).options.public_url
     return (public or str(request.base_url)).rstrip("/")
-
-
-def checked_key(key: str) -> str:
-    """A key that may be looked up.
-
-    Raises:
-        ApiError: 404; no picture is ever stored under such a key.
-    """
-    if not key or any(ord(letter) < 32 for letter in key):
-        raise ApiError(404, "key_not_found", "The gallery holds no picture of that key.")
-    return key

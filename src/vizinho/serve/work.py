@@ -8,7 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from vizinho.serve.errors import RETRY_SECONDS, ApiError
+from vizinho.contract.errors import RETRY_SECONDS, ApiError
 
 P = ParamSpec("P")
 T = TypeVar("T")

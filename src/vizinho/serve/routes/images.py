@@ -10,27 +10,26 @@ from fastapi import APIRouter, Query, Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.responses import Response
 
+from vizinho.contract.answers import KEEP_SECONDS, listing, picture
+from vizinho.contract.errors import ApiError, bad_field, key_not_found, read_only
+from vizinho.contract.fields import (
+    DEFAULT_LIST_LIMIT,
+    LIST_LIMIT,
+    LIST_OFFSET,
+    SIZE,
+    parse_json,
+)
+from vizinho.contract.pictures import checked_key, image_path
 from vizinho.errors import GalleryError, ImageError, KeyNotFound, NotAnImage
 from vizinho.gallery import NewImage
 from vizinho.gallery.intake import check_key
 from vizinho.images import content_hash, load_image, media_type, thumbnail
-from vizinho.serve.body import open_form, parse_json, read_upload
-from vizinho.serve.errors import ApiError, ErrorBody, bad_field
-from vizinho.serve.schemas import (
-    MAX_LIMIT,
-    AddAnswer,
-    Picture,
-    PictureList,
-    Refused,
-    RemoveAnswer,
-)
-from vizinho.serve.service import Service, checked_key, image_path, service_of
+from vizinho.serve.body import open_form, read_upload
+from vizinho.serve.errors import ErrorBody
+from vizinho.serve.schemas import AddAnswer, Picture, PictureList, Refused, RemoveAnswer
+from vizinho.serve.service import Service, service_of
 
 router = APIRouter(tags=["images"])
-
-# A result is shown for minutes, and asking again costs one 304.
-KEEP_SECONDS = 300
-MAX_SIZE = 2048
 
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
 _CLOSED: dict[int | str, dict[str, Any]] = {403: {"model": ErrorBody}}
@@ -39,27 +38,20 @@ _CLOSED: dict[int | str, dict[str, Any]] = {403: {"model": ErrorBody}}
 @router.get("/v1/images", summary="List the gallery")
 async def list_images(
     request: Request,
-    offset: Annotated[int, Query(ge=0, le=2**53)] = 0,
-    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = 50,
+    offset: Annotated[int, Query(ge=LIST_OFFSET.least, le=LIST_OFFSET.most)] = 0,
+    limit: Annotated[int, Query(ge=LIST_LIMIT.least, le=LIST_LIMIT.most)] = DEFAULT_LIST_LIMIT,
     label: Annotated[str | None, Query(description="Only pictures of this label.")] = None,
 ) -> PictureList:
     service = service_of(request)
-    # One more than asked for tells whether there is a next page.
-    rows = await service.files.run(service.gallery.items, offset, limit + 1, label)
-    total = None if label is not None else await service.files.run(_count, service)
-    return PictureList(
-        images=[_picture(row) for row in rows[:limit]],
-        offset=offset,
-        limit=limit,
-        next=offset + limit if len(rows) > limit else None,
-        total=total,
-    )
+    page = await service.files.run(listing, service.gallery, offset, limit, label, image_path)
+    return PictureList(**page)
 
 
 @router.get("/v1/images/{key:path}", summary="One picture's record", responses=_MISSING)
 async def get_image(request: Request, key: str) -> Picture:
     service = service_of(request)
-    return _picture(await service.files.run(service.gallery.get, checked_key(key)))
+    row = await service.files.run(service.gallery.get, checked_key(key))
+    return Picture(**picture(row, image_path))
 
 
 @router.post("/v1/images", summary="Add pictures", responses=_CLOSED, status_code=201)
@@ -80,7 +72,7 @@ async def remove_image(request: Request, key: str) -> RemoveAnswer:
     _require_writable(request, service)
     removed = await service.searches.run(_remove, service, checked_key(key))
     if not removed:
-        raise ApiError(404, "key_not_found", f"The gallery holds no picture called {key}.")
+        raise key_not_found(key)
     return RemoveAnswer(removed=removed)
 
 
@@ -96,7 +88,11 @@ async def image_bytes(
     key: str,
     size: Annotated[
         int | None,
-        Query(ge=16, le=MAX_SIZE, description="Shrink to this many pixels, as JPEG; never grows."),
+        Query(
+            ge=SIZE.least,
+            le=SIZE.most,
+            description="Shrink to this many pixels, as JPEG; never grows.",
+        ),
     ] = None,
 ) -> Response:
     service = service_of(request)
@@ -108,16 +104,6 @@ async def image_bytes(
     data, kind = await service.files.run(_bytes, service, key, size)
     # HEAD too: the server leaves the body out and keeps the length.
     return Response(data, media_type=kind, headers=headers)
-
-
-def _count(service: Service) -> int:
-    return int(service.gallery.count)
-
-
-def _picture(row: Any) -> Picture:
-    return Picture(
-        key=row.key, url=image_path(row.key, row.url), label=row.label, metadata=row.metadata
-    )
 
 
 def _matches(asked: str, tag: str) -> bool:
@@ -138,12 +124,7 @@ def _bytes(service: Service, key: str, size: int | None) -> tuple[bytes, str]:
 
 def _require_writable(request: Request, service: Service) -> None:
     if not service.options.writable:
-        raise ApiError(
-            403,
-            "read_only",
-            "This server does not let the gallery be changed.",
-            "Start it with --writable, or use vizinho add and vizinho remove.",
-        )
+        raise read_only("Start it with --writable, or use vizinho add and vizinho remove.")
     # A form may be posted from any web page without asking; a browser then names that page.
     origin = request.headers.get("origin")
     if origin is None or origin in service.options.cors_origins:

@@ -6,14 +6,13 @@ import time
 
 from fastapi import APIRouter, Request
 
-from vizinho.gallery import Match
-from vizinho.serve.body import decode_base64
+from vizinho.contract.answers import thesis_answer
+from vizinho.contract.pictures import image_path
+from vizinho.contract.search import thesis_search
 from vizinho.serve.errors import ErrorBody
-from vizinho.serve.service import Service, base_url, image_path, service_of
+from vizinho.serve.service import base_url, service_of
 
 router = APIRouter(tags=["thesis"])
-
-TEN = 10
 
 
 @router.post(
@@ -34,17 +33,14 @@ async def search(request: Request) -> dict[str, dict[str, float]]:
     service.searches.refuse_if_full()
     body = await request.body()
     start = time.perf_counter()
-    matches = await service.searches.run(_search, service, body)
+    limit = service.options.max_upload_bytes
+    # In a worker from the text on: megabytes of base64 take long enough to hold up the loop.
+    matches = await service.searches.run(thesis_search, service.gallery, body, limit)
     service.metrics.search_seconds.observe(time.perf_counter() - start)
     base = base_url(request)
-    results: dict[str, float] = {}
-    for match in matches:
-        path = image_path(match.key, match.url)
-        results[base + path if path.startswith("/") else path] = match.distance
-    return {"results": results}
 
+    def address(key: str, url: str) -> str:
+        path = image_path(key, url)
+        return base + path if path.startswith("/") else path
 
-def _search(service: Service, body: bytes) -> list[Match]:
-    """In a worker from the text on: megabytes of base64 take long enough to hold up the loop."""
-    data = decode_base64(body, service.options.max_upload_bytes)
-    return service.gallery.search(data, k=TEN)
+    return thesis_answer(matches, address)

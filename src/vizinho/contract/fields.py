@@ -1,0 +1,202 @@
+"""The fields of a request, checked: numbers in their ranges, one picture, nothing unknown.
+
+The words of the complaints are pydantic's, which the server's query parameters use too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from vizinho.contract.errors import ApiError, bad_field
+from vizinho.engines.filters import where
+from vizinho.errors import GalleryError, SettingsError
+from vizinho.images import Crop
+
+HINT = "The fields are described at /docs."
+
+
+class Range(NamedTuple):
+    """Whole numbers that a field may have, both ends included."""
+
+    least: int
+    most: int
+
+
+K = Range(1, 100)
+OFFSET = Range(0, 10_000)
+LIST_OFFSET = Range(0, 2**53)
+LIST_LIMIT = Range(1, 200)
+SIZE = Range(16, 2048)
+DEFAULT_K, DEFAULT_LIST_LIMIT = 10, 50
+
+PICTURES = ("image_base64", "image_url", "key")
+_SEARCH = ("k", "offset", "filter", "crop", "fingerprint")
+_SIDES = {"top": 0.0, "left": 0.0, "right": 1.0, "bottom": 1.0}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchFields:
+    """How to search, and (in JSON) the picture in one of three ways."""
+
+    k: int = DEFAULT_K
+    offset: int = 0
+    filter: dict[str, Any] | None = None
+    crop: Crop | None = None
+    fingerprint: str | None = None
+    image_base64: str | None = None
+    image_url: str | None = None
+    key: str | None = None
+
+
+def form_fields(items: Iterable[tuple[str, object]]) -> SearchFields:
+    """The fields of a form beside its file: ``filter`` and ``crop`` are JSON text, the rest plain.
+
+    Raises:
+        ApiError: 422, naming the field.
+    """
+    fields: dict[str, Any] = {}
+    for name, value in items:
+        if name == "image":
+            continue
+        if not isinstance(value, str):
+            raise bad_field(name, "this is a file where text was expected")
+        fields[name] = parse_json(name, value) if name in ("filter", "crop") else value
+    return _checked(fields, _SEARCH)
+
+
+def json_fields(text: bytes) -> SearchFields:
+    """A JSON search. There may be megabytes of it: not for an event loop.
+
+    Raises:
+        ApiError: 400 when it is not JSON, 422 naming the first field that is wrong.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, "not_json", "The body is not JSON.", "See /docs.") from error
+    if not isinstance(value, dict):
+        raise bad_field("body", "Input should be an object", HINT)
+    fields = _checked(value, _SEARCH + PICTURES)
+    given = [name for name in PICTURES if getattr(fields, name)]
+    if len(given) != 1:
+        have = " and ".join(given) or "none"
+        raise bad_field(
+            "body", f"give exactly one of image_base64, image_url and key (here: {have})", HINT
+        )
+    return fields
+
+
+def parse_json(name: str, text: str) -> Any:
+    """JSON in a text field; 422 when it is none."""
+    try:
+        value = json.loads(text)
+        # Python also reads NaN and half surrogate pairs, which no other program would.
+        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        return value
+    except (ValueError, RecursionError) as error:
+        raise bad_field(name, "this is not JSON", 'Such as {"label": "cat"}.') from error
+
+
+def whole(name: str, value: object, allowed: Range) -> int:
+    """A whole number, also as text; 422 when it is none or out of its range."""
+    if isinstance(value, str):
+        try:
+            number = int(value)
+        except ValueError as error:
+            wrong = "Input should be a valid integer, unable to parse string as an integer"
+            raise bad_field(name, wrong, HINT) from error
+    elif isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        number = int(value)
+    elif isinstance(value, float):
+        wrong = "Input should be a valid integer, got a number with a fractional part"
+        raise bad_field(name, wrong, HINT)
+    else:
+        raise bad_field(name, "Input should be a valid integer", HINT)
+    _in_range(name, number, allowed)
+    return number
+
+
+def _checked(values: Mapping[str, Any], known: tuple[str, ...]) -> SearchFields:
+    fields = SearchFields(
+        k=whole("k", values.get("k", DEFAULT_K), K),
+        offset=whole("offset", values.get("offset", 0), OFFSET),
+        filter=_filter(values.get("filter")),
+        crop=_crop(values.get("crop")),
+        **{name: _text(name, values.get(name)) for name in ("fingerprint", *PICTURES)},
+    )
+    _only_known(values, known)
+    return fields
+
+
+def _only_known(values: Mapping[str, Any], known: Iterable[str], within: str = "") -> None:
+    for name in values:
+        if name not in known:
+            raise bad_field(within + name, "Extra inputs are not permitted", HINT)
+
+
+def _text(name: str, value: object) -> str | None:
+    if not (value is None or isinstance(value, str)):
+        raise bad_field(name, "Input should be a valid string", HINT)
+    _unicode(name, value)
+    return value
+
+
+def _unicode(name: str, value: object) -> None:
+    """422 for half a surrogate pair, which JSON can spell and nothing after it can keep."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise bad_field(name, "Input should be a valid string", HINT) from error
+
+
+def _filter(value: object) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise bad_field("filter", "Input should be an object", HINT)
+    try:
+        where(value)
+    except GalleryError as error:
+        raise bad_field("filter", error.message, HINT) from error
+    _unicode("filter", value)
+    return value
+
+
+def _crop(value: object) -> Crop | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict):
+        raise bad_field("crop", "Input should be an object", HINT)
+    sides = {name: _share(f"crop.{name}", value.get(name, end)) for name, end in _SIDES.items()}
+    _only_known(value, _SIDES, "crop.")
+    try:
+        return Crop(**sides)
+    except SettingsError as error:
+        raise bad_field("crop", error.message, error.hint) from error
+
+
+def _share(name: str, value: object) -> float:
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError as error:
+            wrong = "Input should be a valid number, unable to parse string as a number"
+            raise bad_field(name, wrong, HINT) from error
+    elif isinstance(value, int | float):
+        number = float(value) if abs(value) <= 1 else 2.0 if value > 0 else -1.0
+    else:
+        raise bad_field(name, "Input should be a valid number", HINT)
+    _in_range(name, number, Range(0, 1))
+    return number
+
+
+def _in_range(name: str, number: float, allowed: Range) -> None:
+    # Written so that NaN, which compares with nothing, is outside.
+    if not number >= allowed.least:
+        wrong = f"Input should be greater than or equal to {allowed.least}"
+        raise bad_field(name, wrong, HINT)
+    if number > allowed.most:
+        raise bad_field(name, f"Input should be less than or equal to {allowed.most}", HINT)
