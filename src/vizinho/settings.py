@@ -145,6 +145,90 @@ def product_threads(count: int) -> Iterator[None]:
                 os.environ[name] = value
 
 
+Links = Literal["private", "public"]
+# Lambda takes events of 6 MB (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html),
+# and a picture travels in them as base64, a third larger than itself.
+FUNCTION_UPLOAD_BYTES = 4_500_000
+_WEEK = 7 * 86_400
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionSettings:
+    """What a function on AWS was told.
+
+    Attributes:
+        gallery: folder of the gallery, or where in S3 it is: ``s3://BUCKET/PREFIX``.
+        links: whether a picture's link is signed ("private") or plain ("public").
+        link_seconds: how long a signed link is good for, at most a week.
+        cors_origins: origins that browsers may call from; ``("*",)`` for any, ``()`` for none.
+        max_upload_bytes: largest picture accepted.
+        region: of the bucket and the function.
+        endpoint: S3's address where it is not AWS's own, or None.
+    """
+
+    gallery: str
+    links: Links = "private"
+    link_seconds: int = 3600
+    cors_origins: tuple[str, ...] = ()
+    max_upload_bytes: int = FUNCTION_UPLOAD_BYTES
+    region: str = "us-east-1"
+    endpoint: str | None = None
+
+
+def load_function(environ: Mapping[str, str] | None = None) -> FunctionSettings:
+    """What the environment tells a function on AWS (``os.environ`` unless given).
+
+    ``VIZINHO_GALLERY`` (``gallery.vizinho``; a path is relative to the function's code),
+    ``VIZINHO_LINKS`` (``private`` or ``public``), ``VIZINHO_LINK_SECONDS``, ``VIZINHO_CORS``
+    (origins with commas between, or ``*``), ``VIZINHO_MAX_UPLOAD_BYTES``, ``AWS_REGION``,
+    ``AWS_ENDPOINT_URL_S3`` or ``AWS_ENDPOINT_URL``.
+
+    Raises SettingsError naming the variable whose value makes no sense.
+    """
+    env = {name: value for name, value in _environ(environ).items() if value}
+    gallery = env.get("VIZINHO_GALLERY", f"gallery{GALLERY_SUFFIX}")
+    if not gallery.startswith("s3://"):
+        gallery = str(Path(env.get("LAMBDA_TASK_ROOT", ""), gallery))
+    links = env.get("VIZINHO_LINKS", "private")
+    if links not in get_args(Links):
+        raise SettingsError(f"VIZINHO_LINKS is {links!r}.", "It can be private or public.")
+    origins = (origin.strip() for origin in env.get("VIZINHO_CORS", "").split(","))
+    return FunctionSettings(
+        gallery=gallery,
+        links=links,  # type: ignore[arg-type]  # just compared with every member
+        link_seconds=_number(env, "VIZINHO_LINK_SECONDS", 3600, 1, _WEEK),
+        cors_origins=tuple(origin.rstrip("/") for origin in origins if origin),
+        max_upload_bytes=_number(
+            env, "VIZINHO_MAX_UPLOAD_BYTES", FUNCTION_UPLOAD_BYTES, 1, FUNCTION_UPLOAD_BYTES
+        ),
+        region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
+        endpoint=env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"),
+    )
+
+
+@dataclass(frozen=True)
+class FunctionKeys:
+    """How a function on AWS shows who it is: keys, or the address that hands them out."""
+
+    access_key: str | None
+    secret_key: str | None
+    token: str | None
+    source: str | None
+    source_token: str | None
+
+
+def function_keys(environ: Mapping[str, str] | None = None) -> FunctionKeys:
+    """The keys as they are now. A function restored by SnapStart is given an address instead."""
+    env = _environ(environ)
+    return FunctionKeys(
+        env.get("AWS_ACCESS_KEY_ID"),
+        env.get("AWS_SECRET_ACCESS_KEY"),
+        env.get("AWS_SESSION_TOKEN"),
+        env.get("AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+        env.get("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
+    )
+
+
 def _environ(environ: Mapping[str, str] | None) -> Mapping[str, str]:
     return os.environ if environ is None else environ
 
@@ -169,6 +253,18 @@ def _port(text: str) -> int:
     if not 0 <= port <= 65535:
         raise SettingsError(f"VIZINHO_PORT is {text!r}.", "It should be a number up to 65535.")
     return port
+
+
+def _number(env: Mapping[str, str], name: str, default: int, least: int, most: int) -> int:
+    text = env.get(name, str(default))
+    try:
+        number = int(text)
+    except ValueError:
+        number = least - 1
+    if not least <= number <= most:
+        hint = f"It should be a whole number from {least} to {most}."
+        raise SettingsError(f"{name} is {text!r}.", hint)
+    return number
 
 
 def _glibc(text: str | None) -> int | None:
