@@ -27,6 +27,9 @@ VERBS = (
     "train",
     "sweep",
     "eval",
+    "deploy",
+    "status",
+    "destroy",
 )
 
 
