@@ -15,12 +15,20 @@ HANDLER = "vizinho.aws.handler"
 SOURCES = Path(__file__).resolve().parents[2]
 
 # Installed without what they declare: ONNX Runtime runs a model without flatbuffers, protobuf,
-# packaging and sympy, and FAISS (100 MB) gives way to NumPy over a packed gallery.
-LIBRARIES = ("numpy", "onnxruntime", "pillow", "python-multipart")
+# packaging and sympy, and FAISS (100 MB) gives way to NumPy over a packed gallery. Lambda has a
+# boto3 of its own, of whatever version; ours is 3 MB without the services that are not called.
+LIBRARIES = (
+    *("numpy", "onnxruntime", "pillow", "python-multipart"),
+    *("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"),
+)
+# What a container image needs besides: on AWS's own base image it is there, on a smaller one not.
+RUNTIME = ("awslambdaric==4.2.2", "simplejson==4.3.0", "snapshot-restore-py==1.0.0")
 
 _FOLDERS = {"tests", "__pycache__", "bin"}
 _SUFFIXES = {".pyi", ".pyx", ".pxd", ".h", ".c", ".a", ".lib", ".ini", ".cmake", ".pc"}
 _LEFT_OUT = (
+    "boto3/examples/",
+    "multipart/",
     "numpy/_core/_multiarray_tests",
     "numpy/_core/_operand_flag_tests",
     "numpy/_core/_rational_tests",
@@ -45,6 +53,8 @@ _LEFT_OUT = (
     "PIL/_imagingmorph",
     "PIL/_imagingtk",
 )
+# Of the descriptions of AWS's services, only these.
+_SERVICES = ("s3", "sts")
 # Of a distribution's own papers: who made it, which version, and the licences, which travel along.
 _PAPERS = ("METADATA", "LICEN", "COPYING", "NOTICE")
 # Shared libraries that only count when something else loads them.
@@ -57,6 +67,8 @@ def wanted(path: PurePosixPath) -> bool:
         return False
     if any(part.endswith(".dist-info") for part in path.parts):
         return any(paper in str(path) for paper in _PAPERS) or "licenses" in path.parts
+    if path.parts[:2] in (("boto3", "data"), ("botocore", "data")) and len(path.parts) > 3:
+        return path.parts[2] in _SERVICES
     return not str(path).startswith(_LEFT_OUT)
 
 

@@ -29,10 +29,10 @@ from vizinho.settings import load
 
 Architecture = Literal["x86_64", "arm64"]
 # Amazon Linux 2023 has glibc 2.34; Python 3.11 still runs on Amazon Linux 2, with 2.26.
-GLIBC = {"3.11": 26, "3.12": 34, "3.13": 34}
+GLIBC = {"3.11": 26, "3.12": 34, "3.13": 34, "3.14": 34}
 _WHEEL_NAMES = {"x86_64": "x86_64", "arm64": "aarch64"}
 # What is on the disk under another rule than today's is made again.
-RULES = 2
+RULES = 3
 
 _COMPILE = """
 import py_compile, sys
@@ -106,14 +106,17 @@ def requirements(names: Sequence[str] = LIBRARIES) -> list[str]:
         ) from error
 
 
-def libraries(target: Target, cache: Path, names: Sequence[str] = LIBRARIES) -> Path:
+def libraries(
+    target: Target, cache: Path, also: Sequence[str] = (), *, compiled: bool = True
+) -> Path:
     """A folder with the libraries for ``target``: pruned, and compiled where that can be done.
 
+    ``also`` names more of them, with versions; ``compiled`` may be off where that is done later.
     Made once for each set of versions and kept in ``cache``; a kill leaves nothing half-made.
     Raises DeployError: no pip, no network, no such wheel, no space.
     """
-    wanted_here = requirements(names)
-    compiler = target.compiler()
+    wanted_here = [*requirements(), *also]
+    compiler = target.compiler() if compiled else None
     about = [RULES, wanted_here, target.python, target.architecture, target.glibc, bool(compiler)]
     key = hashlib.sha256(json.dumps(about).encode()).hexdigest()[:16]
     place = cache / "libraries" / f"{target.python}-{target.architecture}-{key}"
