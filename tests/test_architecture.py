@@ -47,6 +47,7 @@ DISTRIBUTIONS = {
     "faiss": "faiss-cpu",
     "prometheus_client": "prometheus-client",
     "pydantic": "fastapi",
+    "python_multipart": "python-multipart",
     "pytorch_metric_learning": "pytorch-metric-learning",
     "sklearn": "scikit-learn",
     "starlette": "fastapi",
