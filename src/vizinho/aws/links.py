@@ -12,7 +12,6 @@ import hmac
 import json
 import threading
 import time
-import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -123,6 +122,9 @@ def _place(settings: FunctionSettings, bucket: str, key: str) -> tuple[str, str]
 def _fetched(given: FunctionKeys) -> _Keys:
     """Keys from the address that SnapStart's restored functions are given, else as they are."""
     if given.source:
+        # Imported here: it takes as long as many links, and only a restored function needs it.
+        import urllib.request
+
         headers = {"Authorization": given.source_token} if given.source_token else {}
         request = urllib.request.Request(given.source, headers=headers)
         try:

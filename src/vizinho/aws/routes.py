@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -206,6 +205,9 @@ class Routes:
         link = self._links.of(self._gallery.get(key).url)
         if not link.startswith(("http://", "https://")):
             return self._gallery.image_bytes(key)[0]
+        # Imported here, with the TLS under it: few searches are for a part of a kept picture.
+        import urllib.request
+
         try:
             with urllib.request.urlopen(link, timeout=_READ_SECONDS) as picture:
                 return bytes(picture.read())
