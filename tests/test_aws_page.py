@@ -121,3 +121,10 @@ def test_an_address_of_a_rehearsal_keeps_its_port() -> None:
     policy = headers_for("/", page_headers("http://127.0.0.1:4566/x/", ["http://localhost:5000"]))
     assert "connect-src http://127.0.0.1:4566;" in policy["Content-Security-Policy"]
     assert "http://localhost:5000" in policy["Content-Security-Policy"]
+
+
+def test_the_page_is_data_and_names_nothing_from_elsewhere() -> None:
+    assert {each.suffix for each in PAGE.iterdir()} == {".css", ".html", ".js", ".svg"}
+    for each in PAGE.iterdir():
+        found = set(re.findall(r"https?://[\w.]+", each.read_text()))
+        assert found <= {"http://www.w3.org"}, each.name  # SVG's namespace
