@@ -13,6 +13,7 @@ import pytest
 
 from vizinho.aws.costs import load_prices, server
 from vizinho.aws.deploy.mishaps import _PERMISSIONS
+from vizinho.aws.sizes import BUNDLED_BYTES, SNAPSTART_DISK_BYTES
 
 ROOT = Path(__file__).resolve().parents[1]
 POLICY = json.loads((ROOT / "docs" / "aws" / "deploy-policy.json").read_text())
@@ -116,3 +117,9 @@ def test_every_sentence_of_the_table_is_one_that_is_said() -> None:
         for piece in filter(None, pieces):
             plain = piece.replace("s3:CreateBucket:", "").replace("ROLLBACK_COMPLETE.", "").strip()
             assert plain in said, row
+
+
+def test_the_size_that_is_bundled_is_the_one_told() -> None:
+    page = " ".join((ROOT / "docs" / "aws.md").read_text().split())
+    assert f"up to {BUNDLED_BYTES // 1024**2} MB packed" in page
+    assert f"more than {SNAPSTART_DISK_BYTES // 1024**2} MB there can't have SnapStart" in page
