@@ -15,7 +15,7 @@ from typing import Any
 from vizinho.aws.events import Request, parse_event, response
 from vizinho.aws.routes import Answer, Routes, refusal
 from vizinho.contract.answers import DATA_POLICY, SECURITY_HEADERS
-from vizinho.contract.errors import ApiError
+from vizinho.contract.errors import ApiError, unexpected
 from vizinho.errors import VizinhoError
 from vizinho.settings import FunctionSettings, load_function
 
@@ -66,6 +66,9 @@ class Function:
             answer = self._answer(request, bool(origin))
         except ApiError as error:
             answer = refusal(error)
+        except Exception:
+            log.exception("broken", extra={"fields": fields})
+            answer = refusal(unexpected())
         fields |= {"status": answer.status, "ms": _since(begun)}
         if isinstance(answer.body, dict) and "error" in answer.body:
             fields["code"] = answer.body["error"]["code"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,8 +29,6 @@ from vizinho.gallery.view import GalleryView
 from vizinho.images import media_type
 from vizinho.settings import FunctionSettings
 
-log = logging.getLogger("vizinho.aws")
-
 _READ_SECONDS = 10
 _READ_ONLY = "Change it where it is, with vizinho add and vizinho remove, and deploy it again."
 
@@ -58,16 +55,13 @@ class Routes:
         self._model, self._fingerprint = info.name, info.fingerprint
 
     def answer(self, request: Request) -> Answer:
-        """The answer to a request; an error too is one."""
+        """The answer to a request; an error that is meant for people is one too."""
         try:
             return self._route(request)
         except errors.ApiError as error:
             return refusal(error)
         except VizinhoError as error:
             return refusal(errors.from_core(error))
-        except Exception:
-            log.exception("broken")
-            return refusal(errors.unexpected())
 
     def _route(self, request: Request) -> Answer:
         for path in request.paths:
