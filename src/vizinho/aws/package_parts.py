@@ -8,10 +8,11 @@ of the libraries it is what the rules below leave.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 HANDLER = "vizinho.aws.handler"
+SMOKE = "vizinho.aws.package_smoke"
 SOURCES = Path(__file__).resolve().parents[2]
 
 # Installed without what they declare: ONNX Runtime runs a model without flatbuffers, protobuf,
@@ -92,13 +93,13 @@ def unneeded_libraries(root: Path) -> list[Path]:
     return sorted(doubtful)
 
 
-def modules(start: str = HANDLER, sources: Path = SOURCES) -> list[Path]:
+def modules(start: Sequence[str] = (HANDLER, SMOKE), sources: Path = SOURCES) -> list[Path]:
     """The files of all modules of Vizinho that ``start`` imports, however late, itself included.
 
     Imports under ``TYPE_CHECKING`` don't count. The paths are relative to ``sources``, in order.
     """
     found: set[Path] = set()
-    waiting = [start]
+    waiting = list(start)
     while waiting:
         file = _file(waiting.pop(), sources)
         if file is None or file in found:
