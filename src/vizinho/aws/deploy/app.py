@@ -46,9 +46,8 @@ def make(account: Account, names: Names) -> tuple[dict[str, Any], bool]:
 
 
 def address(app: dict[str, Any]) -> str:
-    """Where the page is shown. Only a stand-in for Amplify has a port, and that one no TLS."""
-    domain = str(app["defaultDomain"])
-    return f"{'http' if ':' in domain else 'https'}://{BRANCH}.{domain}"
+    """Where the page is shown."""
+    return f"https://{BRANCH}.{app['defaultDomain']}"
 
 
 def publish(

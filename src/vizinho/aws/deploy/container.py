@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -66,5 +68,29 @@ def push(
     gallery: Path | None,
     progress: Progress | None = None,
 ) -> Code:
-    """Build the image and push it; nothing is pushed when that very image is there."""
-    raise DeployError("Container images can't be deployed yet.", "Use --package zip.")
+    """Build the image and push it; nothing is built or sent when that very image is there."""
+    from vizinho.aws.package_image import build_context, push_image
+    from vizinho.aws.package_wheels import Target
+
+    target = Target(python=options.python, architecture=options.architecture)
+    address = make(account, names)
+    folder = Path(tempfile.mkdtemp(prefix="image-", dir=options.cache))
+    try:
+        context = build_context(gallery, folder / "context", target, options.cache, progress)
+        image = push_image(context, folder / "context", target, address, account.client("ecr"))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return Code(image.uri, image.digest.removeprefix("sha256:"), image.bytes, image.uploaded)
+
+
+def forget_others(account: Account, names: Names, digest: str) -> int:
+    """Remove the images of before; returns how many there were."""
+    ecr, old = account.client("ecr"), []
+    if not stands(account, names):
+        return 0
+    for page in ecr.get_paginator("list_images").paginate(repositoryName=names.stack):
+        old += [{"imageDigest": each["imageDigest"]} for each in page["imageIds"]]
+    old = [each for each in old if each["imageDigest"] != f"sha256:{digest}"]
+    for start in range(0, len(old), 100):
+        ecr.batch_delete_image(repositoryName=names.stack, imageIds=old[start : start + 100])
+    return len(old)

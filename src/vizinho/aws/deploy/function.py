@@ -12,9 +12,12 @@ from vizinho.aws.deploy.account import Account
 from vizinho.aws.deploy.bucket import GALLERIES, PACKAGES
 from vizinho.aws.deploy.objects import exists, upload_file
 from vizinho.aws.deploy.options import DeployOptions, Names
+from vizinho.errors import DeployError
 from vizinho.progress import Progress
 
 _MB = 1024 * 1024
+_SCRATCH, _LARGEST_SCRATCH = 512, 10_240
+_SPARE = 64
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,19 @@ def prepare(
     return Code(key, package.digest, package.zipped_bytes, uploaded)
 
 
+def scratch_for(gallery_bytes: int) -> int:
+    """MB of disk for a function that fetches a packed gallery of so many bytes. Raises DeployError
+    when no function has that much."""
+    needed = gallery_bytes // _MB + 1 + _SPARE
+    if needed > _LARGEST_SCRATCH:
+        raise DeployError(
+            f"The packed gallery has {gallery_bytes / 1e9:.1f} GB, and a function's disk at most "
+            f"{_LARGEST_SCRATCH / 1024:.0f}.",
+            "Split the gallery, or serve it with `vizinho serve` on a server.",
+        )
+    return max(_SCRATCH, needed)
+
+
 def template() -> str:
     """The SAM template's text."""
     return files("vizinho.aws").joinpath("template.yaml").read_text()
@@ -85,8 +101,9 @@ def parameters(
     """The template's parameters."""
     inside = bundled(gallery_bytes)
     uri = f"s3://{names.bucket}/{GALLERIES}{gallery_digest}"
-    # The gallery once more, and room for what Python and ONNX Runtime put there.
-    scratch = 512 if inside else min(10_240, max(512, gallery_bytes // _MB + 256))
+    scratch = _SCRATCH if inside else scratch_for(gallery_bytes)
+    # A function that starts from a snapshot can't have a larger disk.
+    snapstart = options.snapstart and scratch == _SCRATCH
     told = {
         "Deployment": names.name,
         "Bucket": names.bucket,
@@ -95,7 +112,7 @@ def parameters(
         "ImageUri": code.place if options.package == "image" else "none",
         "Python": f"python{options.python}",
         "Architecture": options.architecture,
-        "SnapStart": "PublishedVersions" if options.snapstart else "None",
+        "SnapStart": "PublishedVersions" if snapstart else "None",
         "Memory": str(options.memory),
         "Seconds": str(options.timeout),
         "Scratch": str(scratch),

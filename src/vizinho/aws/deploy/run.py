@@ -108,7 +108,7 @@ def _deploy(work: Work) -> Deployed:
         _put_page(work, page, url)
         trial = _try(work, url)
         work.begin("tidy")
-        outcome = tidy(work.account, names, work.pictures, packed.digest, code)
+        outcome = tidy(work.account, names, work.options, work.pictures, packed.digest, code)
         work.last.deployed = datetime.now(UTC).isoformat(timespec="seconds")
         work.last.url, work.last.version = url, __version__
         record.write(work.account, names.bucket, work.last)
@@ -244,8 +244,6 @@ def picture_origin(work: Work) -> str:
     if (endpoint.hostname or "").endswith((".amazonaws.com", ".amazonaws.com.cn")):
         tail = "amazonaws.com.cn" if (endpoint.hostname or "").endswith(".cn") else "amazonaws.com"
         return f"https://{work.names.bucket}.s3.{work.names.region}.{tail}"
-    if work.options.public:
-        return f"{endpoint.scheme}://{endpoint.netloc}"
     return f"{endpoint.scheme}://{endpoint.netloc}"
 
 
