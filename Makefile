@@ -5,6 +5,7 @@ PORT    ?= 8000
 HOST    ?= 127.0.0.1
 GALLERY ?= cifar10.vizinho
 TORCH   ?= torch==2.13.0
+SAM_CLI ?= aws-sam-cli>=1.140,<2
 ARGS    ?=
 PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
              $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -12,6 +13,8 @@ PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do 
 # Paths stay relative, so that a checkout whose own path has a space in it works too.
 VENV := .venv
 BIN  := $(VENV)/bin
+# AWS's SAM CLI and the Lambda emulator in it; its pins clash with ours, so it lives by itself.
+SAM  := .venv-sam
 # Python compiles a module when it is first imported; compiling all of them here costs seconds.
 PIP  := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input install --no-compile
 export PIP_ROOT_USER_ACTION := ignore
@@ -23,7 +26,7 @@ endif
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test sam lint bench docs clean
 
 help:  ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 14
@@ -33,8 +36,11 @@ demo: $(VENV)/.run  ## index the 10,000 CIFAR-10 test images and search them at 
 	@$(BIN)/vizinho index cifar10:test --gallery "$(GALLERY)"
 	@$(BIN)/vizinho serve --gallery "$(GALLERY)" --host $(HOST) --port $(PORT)
 
-test: $(VENV)/.test  ## every test; ARGS="-k name" picks some
+test: export VIZINHO_TEST_SAM ?= $(CURDIR)/$(SAM)/bin/sam
+test: $(VENV)/.test $(SAM)/.done  ## every test; ARGS="-k name" picks some
 	@$(BIN)/python -m pytest $(ARGS)
+
+sam: $(SAM)/.done  ## AWS's SAM CLI, which carries the Lambda emulator the tests run functions in
 
 lint: $(VENV)/.lint  ## ruff's rules and format, mypy's types
 	@$(BIN)/ruff check .
@@ -49,7 +55,7 @@ docs: $(VENV)/.test  ## rewrite the generated parts of docs/
 	@$(BIN)/python scripts/make_docs.py
 
 clean:  ## forget the environment, the demo's gallery and all caches
-	rm -rf $(VENV) build dist "$(GALLERY)" .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) $(SAM) build dist "$(GALLERY)" .pytest_cache .mypy_cache .ruff_cache
 	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -69,6 +75,14 @@ $(VENV)/.test: $(VENV)/.run
 	@$(PIP) --upgrade "pip>=25.1"
 	@$(PIP) $(TORCH)
 	@$(PIP) --editable ".[train]" --group test
+	@touch $@
+
+# tests/rie.py finds the emulator in there by itself.
+$(SAM)/.done: | $(BIN)/python
+	@echo "Installing AWS's SAM CLI (once, about a minute) ..."
+	@$(PYTHON) -m venv $(SAM)
+	@$(SAM)/bin/python -m pip -qq --disable-pip-version-check --no-input install --no-compile \
+	  "$(SAM_CLI)"
 	@touch $@
 
 # mypy follows imports into torch and numpy, so it wants them there.
