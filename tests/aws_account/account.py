@@ -111,9 +111,14 @@ class Account:
         return inventory.everything(self)
 
     @property
+    def page_port(self) -> int:
+        """Where on this machine Amplify's pages are served."""
+        return self._pages.port
+
+    @property
     def browser_arguments(self) -> list[str]:
         """What Chromium must be told to find the account's pages and to take their certificate."""
-        rule = f"MAP *.{DOMAIN}:443 127.0.0.1:{self._pages.port}"
+        rule = f"MAP *.{DOMAIN}:443 127.0.0.1:{self.page_port}"
         return [f"--host-resolver-rules={rule}", "--ignore-certificate-errors"]
 
     def _template_at(self, url: str) -> str:

@@ -165,7 +165,7 @@ class Functions:
         if version.code.image:
             raise RuntimeError("images can't run here: there is no container engine")
         settings = version.settings
-        memory, timeout = int(settings["MemorySize"]), int(settings["Timeout"])
+        memory, timeout = int(settings.get("MemorySize", 128)), int(settings.get("Timeout", 3))
         variables = settings.get("Environment", {}).get("Variables", {})
         identity = self._identity(function.name, settings["Role"])
         environment = {

@@ -63,7 +63,11 @@ class Role:
             AssumeRolePolicyDocument=json.dumps(given["AssumeRolePolicyDocument"]),
             Tags=_tags(world, given),
         )
-        self._policies(iam, name, given)
+        try:
+            self._policies(iam, name, given)
+        except Exception:
+            self.delete(world, Made(name), given)
+            raise
         role = found["Role"]
         return Made(name, attributes={"Arn": role["Arn"], "RoleId": role["RoleId"]})
 

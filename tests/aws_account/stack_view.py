@@ -96,7 +96,8 @@ def actions(stacks: Stacks) -> dict[str, Action]:
     local = dict(locals())
     names = (
         "DescribeStacks ListStacks DescribeStackEvents DescribeStackResources "
-        "DescribeStackResource ListStackResources GetTemplate ValidateTemplate DescribeChangeSet ListChangeSets"
+        "DescribeStackResource ListStackResources GetTemplate ValidateTemplate "
+        "DescribeChangeSet ListChangeSets"
     )
     snake = {name.replace("_", ""): found for name, found in local.items()}
     return {name: snake[name.lower()] for name in names.split()}

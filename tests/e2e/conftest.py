@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,3 +41,13 @@ def visit(browser: Browser, server: Server) -> Iterator[Visit]:
     visit = open_page(browser, server.url)
     yield visit
     visit.page.close()
+
+
+@pytest.fixture(scope="session")
+def kitchen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where functions' packages are built: fetching their libraries takes long, and once will do.
+
+    ``VIZINHO_TEST_KITCHEN`` names one that outlives the session.
+    """
+    named = os.environ.get("VIZINHO_TEST_KITCHEN")
+    return Path(named) if named else tmp_path_factory.mktemp("kitchen")
