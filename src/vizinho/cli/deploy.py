@@ -149,16 +149,13 @@ def _show(done: Deployed) -> None:
     print_costs(done.costs)
 
 
-def print_costs(costs: dict[str, Any] | None) -> None:
+def print_costs(costs: dict[str, Any]) -> None:
     """The estimate in two lines; costs differ by use, so it says what it supposes."""
-    if costs is None:
-        out().print("costs  no prices of this region are known", highlight=False)
-        return
     out().print(
         f"costs  about ${costs['usd_per_1000_queries']:.4f} per 1,000 queries, and "
         f"${costs['usd_per_month']:.2f} a month with {costs['queries_per_month']:,.0f} queries "
-        f"(${costs['usd_standing_per_month']:.2f} with none); prices as of "
-        f"{costs['prices_as_of']}, without taxes and free tier",
+        f"(${costs['usd_standing_per_month']:.2f} with none); prices of "
+        f"{costs['region']} as of {costs['prices_as_of']}, without taxes and free tier",
         highlight=False,
         markup=False,
     )

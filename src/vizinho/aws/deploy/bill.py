@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from vizinho.aws.deploy.options import DeployOptions
-from vizinho.errors import VizinhoError
 
 QUERIES = 10_000
 """Queries a month that the closing estimate supposes."""
-_WARM, _COLD = 0.05, 1.5
+_KNOWN = "us-east-1"
+_WARM, _COLD, _LEAST = 0.05, 1.5, 0.001
 
 
 def estimate_for(
@@ -21,23 +21,20 @@ def estimate_for(
     gallery_bytes: int,
     package_bytes: int,
     seconds: float | None = None,
-) -> dict[str, Any] | None:
-    """`vizinho.aws.costs.estimate` for a deployment; None where the region's prices are not known.
+) -> dict[str, Any]:
+    """`vizinho.aws.costs.estimate` for a deployment, as a dict; of us-east-1 where the region's own
+    prices are not kept, which the dict's ``region`` tells.
 
-    ``seconds``: what the first answer took, which counts as one that had to start the function.
+    ``seconds``: what the function worked for its first answer; a guess while it does not stand.
     """
     from vizinho.aws.costs import estimate
-    from vizinho.aws.prices import load_prices
+    from vizinho.aws.prices import load_prices, regions
 
-    try:
-        prices = load_prices(region)
-    except VizinhoError:
-        return None
     return estimate(
-        prices,
+        load_prices(region if region in regions() else _KNOWN),
         memory_mb=options.memory,
-        seconds_warm=_WARM,
-        seconds_cold=max(seconds or _COLD, _WARM),
+        seconds_warm=_WARM if seconds is None else max(seconds, _LEAST),
+        seconds_cold=_COLD,
         queries_per_month=QUERIES,
         architecture=options.architecture,
         api=options.api,

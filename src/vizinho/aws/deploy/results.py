@@ -12,8 +12,7 @@ from vizinho.aws.deploy.trial import Trial
 @dataclass(frozen=True)
 class Deployed:
     """A deployment that stands and has answered. ``steps``: outcome by step (see `STEPS`).
-    ``costs``: US dollars, as `vizinho.aws.costs.Estimate.to_dict` has them; None where the
-    region's prices are not known."""
+    ``costs``: US dollars, as `vizinho.aws.costs.Estimate.to_dict` has them."""
 
     name: str
     region: str
@@ -27,7 +26,7 @@ class Deployed:
     missing: list[Missing]
     steps: dict[str, str]
     trial: Trial
-    costs: dict[str, Any] | None = None
+    costs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Planned:
     region: str
     bucket: str
     steps: dict[str, str]
-    costs: dict[str, Any] | None = None
+    costs: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

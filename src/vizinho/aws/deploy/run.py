@@ -256,9 +256,7 @@ def _origins_elsewhere(work: Work) -> set[str]:
     return {f"{url.scheme}://{url.netloc}" for url in found if url.scheme in ("http", "https")}
 
 
-def _costs(
-    work: Work, packed: PackInfo, code: function.Code, trial: Trial
-) -> dict[str, Any] | None:
+def _costs(work: Work, packed: PackInfo, code: function.Code, trial: Trial) -> dict[str, Any]:
     from vizinho.aws.deploy.bill import estimate_for
 
     return estimate_for(
@@ -268,5 +266,5 @@ def _costs(
         images_bytes=work.pictures.bytes,
         gallery_bytes=packed.bytes,
         package_bytes=code.bytes,
-        seconds=trial.seconds,
+        seconds=trial.worked,
     )

@@ -25,12 +25,14 @@ _TRIED = 200
 
 @dataclass(frozen=True)
 class Trial:
-    """A picture of the gallery, searched with: ``distance`` to itself, ``seconds`` for the
-    answer; ``link`` is where the browser finds it."""
+    """A picture of the gallery, searched with: ``distance`` to itself, ``seconds`` until the
+    answer was here, ``worked`` those that the function itself counted; ``link`` is where a browser
+    finds the picture."""
 
     key: str
     distance: float
     seconds: float
+    worked: float
     link: str
 
 
@@ -65,6 +67,7 @@ def try_once(url: str, gallery: GalleryView, missing: set[str]) -> Trial:
     began = time.monotonic()
     answer = _post(f"{url.rstrip('/')}/v1/search", body)
     seconds = time.monotonic() - began
+    worked = float(answer.get("took_ms", seconds * 1000)) / 1000
     wanted = gallery.get(key).hash
     # Two pictures of the same bytes are equally near, so the one asked with may come second.
     for match in answer.get("results", ()):
@@ -72,7 +75,7 @@ def try_once(url: str, gallery: GalleryView, missing: set[str]) -> Trial:
         if near and (match["key"] == key or gallery.get(match["key"]).hash == wanted):
             if data is not None:
                 _follow(match["url"], wanted)
-            return Trial(key, float(match["distance"]), seconds, match["url"])
+            return Trial(key, float(match["distance"]), seconds, worked, match["url"])
         if not near:
             break
     raise DeployError(
