@@ -12,7 +12,7 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as folder, Account(Path(folder)) as account:
         for name, value in account.variables.items():
             print(f"export {name}={value}")
-        print("# Chromium:", *account.browser_arguments, flush=True)
+        print("# until Ctrl-C", flush=True)
         try:
             while True:
                 time.sleep(3600)

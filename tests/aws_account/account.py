@@ -17,8 +17,6 @@ from botocore.config import Config
 
 from aws_account import inventory
 from aws_account.amplify import Amplify
-from aws_account.amplify_things import DOMAIN
-from aws_account.certificate import make_certificate
 from aws_account.front import Front, Moto
 from aws_account.functions import Functions
 from aws_account.http_side import Listener
@@ -60,7 +58,8 @@ class Account:
         self._listener = Listener(self.front.answer)
         self.endpoint = f"http://127.0.0.1:{self._listener.port}"
         self.functions.endpoint = self.amplify.endpoint = self.endpoint
-        self._pages = Listener(self.amplify.page, certificate=make_certificate(folder, DOMAIN))
+        self._pages = Listener(self.amplify.page)
+        self.amplify.domain = f"localhost:{self._pages.port}"
 
     def __enter__(self) -> Account:
         return self
@@ -114,12 +113,6 @@ class Account:
     def page_port(self) -> int:
         """Where on this machine Amplify's pages are served."""
         return self._pages.port
-
-    @property
-    def browser_arguments(self) -> list[str]:
-        """What Chromium must be told to find the account's pages and to take their certificate."""
-        rule = f"MAP *.{DOMAIN}:443 127.0.0.1:{self.page_port}"
-        return [f"--host-resolver-rules={rule}", "--ignore-certificate-errors"]
 
     def _template_at(self, url: str) -> str:
         bucket, _, key = urlsplit(url).path.lstrip("/").partition("/")

@@ -1,8 +1,9 @@
-"""Amplify Hosting: apps, branches and manual deployments, and their pages over HTTPS.
+"""Amplify Hosting: apps, branches and manual deployments, and their pages.
 
-A stand-in: moto has no Amplify. A page is answered at ``https://BRANCH.APPID.amplifyapp.com`` to a
-browser that is told where that host is, with the app's customHeaders; a zip is taken by PUT without
-a signature at the address that CreateDeployment gave, as at AWS.
+A stand-in: moto has no Amplify. A page is answered at ``http://BRANCH.APPID.localhost:PORT`` (at
+AWS it is ``https://BRANCH.APPID.amplifyapp.com``) with the app's customHeaders; browsers take every
+name under ``localhost`` for this machine and trust it as they trust HTTPS. A zip is taken by PUT
+without a signature at the address that CreateDeployment gave, as at AWS.
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ import zipfile
 from typing import Any
 
 from aws_account.amplify_things import (
-    DOMAIN,
     App,
     Branch,
     Job,
@@ -38,6 +38,8 @@ class Amplify:
         self.region = region
         self.account = account
         self.endpoint = ""
+        self.domain = ""
+        """Where pages are served; both are set when the account listens."""
         self.apps: dict[str, App] = {}
         self._lock = threading.RLock()
         names = (
@@ -61,19 +63,19 @@ class Amplify:
         return self.get_app({"appId": identity})
 
     def get_app(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"app": show_app(self._app(given))}
+        return {"app": show_app(self._app(given), self.domain)}
 
     def list_apps(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"apps": [show_app(app) for app in self.apps.values()]}
+        return {"apps": [show_app(app, self.domain) for app in self.apps.values()]}
 
     def update_app(self, given: dict[str, Any]) -> dict[str, Any]:
         app = self._app(given)
         app.about |= {name: value for name, value in given.items() if name != "appId"}
-        return {"app": show_app(app)}
+        return {"app": show_app(app, self.domain)}
 
     def delete_app(self, given: dict[str, Any]) -> dict[str, Any]:
         app = self.apps.pop(self._app(given).id)
-        return {"app": show_app(app)}
+        return {"app": show_app(app, self.domain)}
 
     def create_branch(self, given: dict[str, Any]) -> dict[str, Any]:
         app = self._app(given)
@@ -175,9 +177,8 @@ class Amplify:
 
     def page(self, request: Request) -> Answer:
         """One request of a browser."""
-        host = request.headers.get("host", "").partition(":")[0]
-        branch_name, _, rest = host.partition(".")
-        app = self.apps.get(rest.removesuffix(f".{DOMAIN}"))
+        branch_name, _, rest = request.headers.get("host", "").partition(".")
+        app = self.apps.get(rest.partition(".")[0])
         branch = app.branches.get(branch_name) if app else None
         path = request.path.lstrip("/") or "index.html"
         if app is None or branch is None or path not in branch.files:
