@@ -299,9 +299,9 @@ def test_a_page_is_served_with_its_headers(account: Account) -> None:
     while (job := client.get_job(**about)["job"]["summary"])["status"] in ("PENDING", "RUNNING"):
         time.sleep(0.05)
     assert job["status"] == "SUCCEED"
-    with httpx.Client() as browser:
+    with httpx.Client(verify=False) as browser:
         headers = {"Host": f"main.{app['defaultDomain']}"}
-        origin = f"http://127.0.0.1:{account.page_port}"
+        origin = f"https://127.0.0.1:{account.page_port}"
         found = browser.get(f"{origin}/", headers=headers)
         assert (found.text, found.headers["x-frame-options"]) == ("<p>here</p>", "DENY")
         assert found.headers["content-type"] == "text/html; charset=utf-8"

@@ -17,6 +17,8 @@ from botocore.config import Config
 
 from aws_account import inventory
 from aws_account.amplify import Amplify
+from aws_account.amplify_things import DOMAIN
+from aws_account.certificate import make_certificate
 from aws_account.front import Front, Moto
 from aws_account.functions import Functions
 from aws_account.http_side import Listener
@@ -58,8 +60,7 @@ class Account:
         self._listener = Listener(self.front.answer)
         self.endpoint = f"http://127.0.0.1:{self._listener.port}"
         self.functions.endpoint = self.amplify.endpoint = self.endpoint
-        self._pages = Listener(self.amplify.page)
-        self.amplify.domain = f"localhost:{self._pages.port}"
+        self._pages = Listener(self.amplify.page, make_certificate(folder, DOMAIN))
 
     def __enter__(self) -> Account:
         return self
@@ -113,6 +114,19 @@ class Account:
     def page_port(self) -> int:
         """Where on this machine Amplify's pages are served."""
         return self._pages.port
+
+    @property
+    def browser_arguments(self) -> list[str]:
+        """What Chromium must be told to find the account's pages, and to take their certificate.
+
+        A picture from 127.0.0.1 is no mixed content, but it would be asked for by TLS first.
+        """
+        rule = f"MAP *.{DOMAIN}:443 127.0.0.1:{self.page_port}"
+        return [
+            f"--host-resolver-rules={rule}",
+            "--ignore-certificate-errors",
+            "--disable-features=AutoupgradeMixedContent",
+        ]
 
     def _template_at(self, url: str) -> str:
         bucket, _, key = urlsplit(url).path.lstrip("/").partition("/")

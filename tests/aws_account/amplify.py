@@ -1,9 +1,8 @@
 """Amplify Hosting: apps, branches and manual deployments, and their pages.
 
-A stand-in: moto has no Amplify. A page is answered at ``http://BRANCH.APPID.localhost:PORT`` (at
-AWS it is ``https://BRANCH.APPID.amplifyapp.com``) with the app's customHeaders; browsers take every
-name under ``localhost`` for this machine and trust it as they trust HTTPS. A zip is taken by PUT
-without a signature at the address that CreateDeployment gave, as at AWS.
+A stand-in: moto has no Amplify. A page is answered at ``https://BRANCH.APPID.amplifyapp.com`` to a
+browser that is told where that host is, with the app's customHeaders; a zip is taken by PUT without
+a signature at the address that CreateDeployment gave, as at AWS.
 """
 
 from __future__ import annotations
@@ -38,8 +37,6 @@ class Amplify:
         self.region = region
         self.account = account
         self.endpoint = ""
-        self.domain = ""
-        """Where pages are served; both are set when the account listens."""
         self.apps: dict[str, App] = {}
         self._lock = threading.RLock()
         names = (
@@ -63,19 +60,19 @@ class Amplify:
         return self.get_app({"appId": identity})
 
     def get_app(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"app": show_app(self._app(given), self.domain)}
+        return {"app": show_app(self._app(given))}
 
     def list_apps(self, given: dict[str, Any]) -> dict[str, Any]:
-        return {"apps": [show_app(app, self.domain) for app in self.apps.values()]}
+        return {"apps": [show_app(app) for app in self.apps.values()]}
 
     def update_app(self, given: dict[str, Any]) -> dict[str, Any]:
         app = self._app(given)
         app.about |= {name: value for name, value in given.items() if name != "appId"}
-        return {"app": show_app(app, self.domain)}
+        return {"app": show_app(app)}
 
     def delete_app(self, given: dict[str, Any]) -> dict[str, Any]:
         app = self.apps.pop(self._app(given).id)
-        return {"app": show_app(app, self.domain)}
+        return {"app": show_app(app)}
 
     def create_branch(self, given: dict[str, Any]) -> dict[str, Any]:
         app = self._app(given)

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+DOMAIN = "amplifyapp.com"
+
 
 @dataclass
 class Job:
@@ -35,7 +37,7 @@ class App:
     created: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
-def show_app(app: App, domain: str) -> dict[str, Any]:
+def show_app(app: App) -> dict[str, Any]:
     return {
         "description": "",
         "repository": "",
@@ -49,7 +51,7 @@ def show_app(app: App, domain: str) -> dict[str, Any]:
         "tags": app.tags,
         "createTime": app.created,
         "updateTime": app.created,
-        "defaultDomain": f"{app.id}.{domain}",
+        "defaultDomain": f"{app.id}.{DOMAIN}",
     }
 
 

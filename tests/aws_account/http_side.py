@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -77,10 +78,19 @@ def s3_error(status: int, code: str, message: str, **more: str) -> Answer:
 class Listener:
     """A server on a port of this machine, in threads of this process, until `close`."""
 
-    def __init__(self, answer: Callable[[Request], Answer]) -> None:
+    def __init__(
+        self, answer: Callable[[Request], Answer], certificate: tuple[str, str] | None = None
+    ) -> None:
         handler = type("Handler", (_Handler,), {"answer": staticmethod(answer)})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._server.daemon_threads = True
+        if certificate:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            # The handshake belongs into the connection's own thread, not into the accepting one.
+            self._server.socket = context.wrap_socket(
+                self._server.socket, server_side=True, do_handshake_on_connect=False
+            )
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(
             target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True
@@ -154,7 +164,7 @@ class _Handler(BaseHTTPRequestHandler):
         # A client that was killed hangs up in the middle; that is its own affair.
         try:
             super().handle()
-        except (ConnectionError, TimeoutError):
+        except (ConnectionError, TimeoutError, ssl.SSLError):
             self.close_connection = True
 
 

@@ -35,10 +35,12 @@ def account(tmp_path: Path) -> Iterator[Account]:
 
 
 @pytest.fixture
-def browser() -> Iterator[Browser]:
+def browser(account: Account) -> Iterator[Browser]:
     with sync_playwright() as playwright:
         expect.set_options(timeout=60_000)
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=[*ARGUMENTS, *account.browser_arguments]
+        )
         yield browser
         browser.close()
 
