@@ -40,11 +40,11 @@ def server() -> Iterator[str]:
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Credentials and region by the standard chain; small parts, so that there are several."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"):
+        monkeypatch.setenv(f"AWS_{name}", "testing")
+    for name in ("CONFIG_FILE", "SHARED_CREDENTIALS_FILE"):
+        monkeypatch.setenv(f"AWS_{name}", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-central-1")
-    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setattr(layout, "PART_BYTES", 1000)
     monkeypatch.setattr(remote, "_FIRST_PAUSE_SECONDS", 0.01)
@@ -97,7 +97,6 @@ def test_it_comes_as_it_was_packed(stored: Stored, tmp_path: Path, pictures: Pat
     folder, uri, _ = stored
     heard: list[tuple[int, int | None]] = []
     found = fetch_gallery(uri, tmp_path / "disk", progress=lambda *at: heard.append(at))
-    assert found == tmp_path / "disk" / f"{uri.rpartition('/')[2]}.vizinho"
     assert contents(found) == contents(folder)
     total = sum(map(len, contents(folder).values())) - len(contents(folder)["gallery.json"])
     assert [at[0] for at in heard] == sorted(at[0] for at in heard)
@@ -240,8 +239,7 @@ def unreliable(
             if len(data) < length:
                 self.close_connection = True
 
-        def log_message(self, *_: Any) -> None:
-            pass
+        def log_message(self, *_: Any) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -270,7 +268,7 @@ def busy(handler: Any, data: bytes) -> None:
 
 
 def denied(handler: Any, data: bytes) -> None:
-    body = b"<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+    body = b"<Error><Code>AccessDenied</Code></Error>"
     handler.answer(403, body, len(body))
 
 
@@ -298,8 +296,5 @@ def test_what_stays_bad_is_said(unreliable: tuple[str, list[Answer]], tmp_path: 
 
 
 def test_importing_it_imports_no_boto3() -> None:
-    code = (
-        "import sys; from vizinho.aws.remote import fetch_gallery\n"
-        "assert not {'boto3', 'botocore'} & set(sys.modules)"
-    )
+    code = "import sys, vizinho.aws.remote; assert not {'boto3', 'botocore'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

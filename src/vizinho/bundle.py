@@ -23,6 +23,7 @@ from vizinho.preprocess import PreprocessSpec
 FORMAT_VERSION = 1
 DEFAULT = "cifar10-fastnet"
 MODEL_FILE = "model.onnx"
+INT8_FILE = "model.int8.onnx"
 INFO_FILE = "bundle.json"
 
 _PACKAGE = Path(__file__).resolve().parent
@@ -99,18 +100,37 @@ def _parse(data: Any) -> BundleInfo:
     )
 
 
-def read_model(path: str | Path) -> tuple[BundleInfo, bytes]:
+def network_file(precision: str) -> str:
+    """The name of a bundle's network of ``precision``: "fp32", or "int8" where there is one.
+
+    Raises BundleError for another precision.
+    """
+    try:
+        return {"fp32": MODEL_FILE, "int8": INT8_FILE}[precision]
+    except KeyError as error:
+        raise BundleError(f"There is no precision {precision!r}.", "Use fp32 or int8.") from error
+
+
+def read_model(path: str | Path, precision: str = "fp32") -> tuple[BundleInfo, bytes]:
     """The bundle's description and the network's bytes, checked against the fingerprint.
 
-    Raises BundleError, also when the bytes are not those the fingerprint was made of.
+    The network in int8 is there only where it passed its recall gate. Raises BundleError, also
+    when the bytes are not those that the description was written for.
     """
     info = read_bundle(path)
-    file = Path(path) / MODEL_FILE
+    file = Path(path) / network_file(precision)
+    if precision == "int8" and not file.is_file():
+        raise BundleError(
+            f"The model {info.name!r} has no network in int8: none has passed the recall gate.",
+            "Use fp32.",
+        )
     try:
         data = file.read_bytes()
     except OSError as error:
         raise BundleError(f"{file} can't be read: {error.strerror}.") from error
-    if fingerprint(data, info.preprocess) != info.fingerprint:
+    known = info.metrics.get("int8", {}).get("sha256") if precision == "int8" else info.fingerprint
+    told = hashlib.sha256(data).hexdigest() if precision == "int8" else None
+    if (told or fingerprint(data, info.preprocess)) != known:
         raise BundleError(
             f"{file} is not the network that {INFO_FILE} was written for (fingerprint differs).",
             "Write or download the bundle again.",

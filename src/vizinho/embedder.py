@@ -1,7 +1,7 @@
 """A model bundle run by ONNX Runtime: pictures in, embeddings float32 [N, D] out.
 
-Index and query go through this one class, in fp32 on the CPU: vectors of another runtime or
-precision would differ in the last digits, and a picture would no longer find itself at 0.00.
+Index and query go through this one class, in one precision on the CPU: vectors of another runtime
+or precision would differ, and a picture would no longer find itself at 0.00.
 """
 
 from __future__ import annotations
@@ -34,15 +34,27 @@ class Embedder:
         self._session = session
 
     @classmethod
-    def open(cls, path_or_name: str | Path | None = None, *, threads: int = 1) -> Embedder:
+    def open(
+        cls,
+        path_or_name: str | Path | None = None,
+        *,
+        threads: int = 1,
+        precision: str = "fp32",
+    ) -> Embedder:
         """Load a bundle: a folder, the name of a shipped model, or None for the default.
 
         ``threads`` is the number of threads inside one run; 1 is the fastest for single queries
-        and leaves the other cores to other runs. Raises BundleError.
+        and leaves the other cores to other runs. ``precision`` "int8" takes the quantised network
+        of a bundle that has one. Raises BundleError.
         """
         folder = resolve_bundle(path_or_name)
-        info, data = read_model(folder)
+        info, data = read_model(folder, precision)
         return cls(info, _session(data, threads, folder))
+
+    @classmethod
+    def from_bytes(cls, info: BundleInfo, data: bytes, *, threads: int = 1) -> Embedder:
+        """Load a network that is in no bundle yet, as what ``info`` says. Raises BundleError."""
+        return cls(info, _session(data, threads, Path(info.name)))
 
     @property
     def name(self) -> str:

@@ -31,6 +31,13 @@ def command(
         str | None,
         typer.Option("--model", "-m", help="Model bundle of a new gallery: a name or a folder."),
     ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PRECISION",
+            help="Of a new gallery's network: fp32, the default, or int8 if the model has one.",
+        ),
+    ] = None,
     labels: Annotated[
         bool, typer.Option("--labels", help="Label each picture with its folder's name.")
     ] = False,
@@ -39,7 +46,7 @@ def command(
     """Index a folder of pictures. Run again: only what changed is done."""
     path = gallery or default_gallery(source)
     new = not path.exists()
-    made = _open_or_create(path, model)
+    made = _open_or_create(path, model, precision)
     try:
         report = _fill(made, source, labels=labels, quiet=as_json)
         count = made.count
@@ -64,13 +71,22 @@ def default_gallery(source: str) -> Path:
     return Path(f"{Path(name).name or 'gallery'}{GALLERY_SUFFIX}")
 
 
-def _open_or_create(path: Path, model: str | None) -> Gallery:
+def _open_or_create(path: Path, model: str | None, precision: str | None) -> Gallery:
+    from vizinho.errors import GalleryError
     from vizinho.gallery import Gallery
     from vizinho.settings import load
 
     if path.exists():
-        return Gallery.open(path, model=model)
-    return Gallery.create(path, model=model or load().model)
+        found = Gallery.open(path, model=model)
+        if precision not in (None, found.about.precision):
+            found.close()
+            raise GalleryError(
+                f"{path} was indexed in {found.about.precision}, not in {precision}: their "
+                "distances can't be compared.",
+                "Leave the precision out, or index into a new gallery.",
+            )
+        return found
+    return Gallery.create(path, model=model or load().model, precision=precision or "fp32")
 
 
 def _fill(gallery: Gallery, source: str, *, labels: bool, quiet: bool) -> AddReport:

@@ -43,14 +43,21 @@ class Gallery(GalleryView):
 
     @classmethod
     def create(
-        cls, path: str | Path, *, model: str | Path | None = None, overwrite: bool = False
+        cls,
+        path: str | Path,
+        *,
+        model: str | Path | None = None,
+        overwrite: bool = False,
+        precision: str = "fp32",
     ) -> Gallery:
         """Make an empty gallery in the folder ``path`` for a model, which is copied into it.
 
-        ``model`` is a bundle's folder, the name of a shipped model, or None for the default.
+        ``model`` is a bundle's folder, the name of a shipped model, or None for the default;
+        pictures and queries go through its network of ``precision``: "fp32", or "int8" if it has
+        one.
         Raises GalleryExists, BundleError, GalleryError.
         """
-        create(Path(path), model, overwrite=overwrite)
+        create(Path(path), model, overwrite=overwrite, precision=precision)
         return cls.open(path)
 
     def add(self, items: Iterable[NewImage], *, progress: Progress | None = None) -> AddReport:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from vizinho.bundle import INFO_FILE, MODEL_FILE, read_bundle, resolve_bundle
+from vizinho.bundle import (
+    INFO_FILE,
+    MODEL_FILE,
+    network_file,
+    read_bundle,
+    read_model,
+    resolve_bundle,
+)
 from vizinho.engines import Engine
 from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.engines.packed import PackedEngine
@@ -15,18 +22,20 @@ from vizinho.gallery import layout
 _AGAIN = "Index the pictures again."
 
 
-def create(path: Path, model: str | Path | None, *, overwrite: bool) -> None:
+def create(
+    path: Path, model: str | Path | None, *, overwrite: bool, precision: str = "fp32"
+) -> None:
     """Make an empty gallery for a model bundle. See `Gallery.create`."""
     bundle = resolve_bundle(model)
-    info = read_bundle(bundle)
+    info, _ = read_model(bundle, precision)
     about = layout.About(
-        info.name, info.fingerprint, info.dimension, EmbeddedEngine.name, "onnxruntime", "fp32"
+        info.name, info.fingerprint, info.dimension, EmbeddedEngine.name, "onnxruntime", precision
     )
 
     def fill(folder: Path) -> None:
         (folder / layout.MODEL).mkdir()
         # Only what a bundle is: a report with its pictures may lie beside it.
-        for name in (MODEL_FILE, INFO_FILE):
+        for name in {MODEL_FILE, network_file(precision), INFO_FILE}:
             shutil.copyfile(bundle / name, folder / layout.MODEL / name)
         (folder / layout.IMAGES).mkdir()
         EmbeddedEngine.create(folder / layout.CATALOGUE, info.dimension).close()

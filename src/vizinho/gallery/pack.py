@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vizinho.bundle import INFO_FILE, MODEL_FILE
+from vizinho.bundle import INFO_FILE, MODEL_FILE, network_file
 from vizinho.engines import Row
 from vizinho.engines.packed import VECTORS, PackedEngine, PackedWriter
 from vizinho.errors import GalleryError, GalleryExists
@@ -106,7 +106,8 @@ def _fill(
     finally:
         writer.close()
     (folder / layout.MODEL).mkdir()
-    names = [f"{layout.MODEL}/{name}" for name in (MODEL_FILE, INFO_FILE)]
+    networks = {MODEL_FILE, network_file(gallery.about.precision)}
+    names = [f"{layout.MODEL}/{name}" for name in (*sorted(networks), INFO_FILE)]
     for name in names:
         shutil.copyfile(gallery.model_folder / Path(name).name, folder / name)
     about = replace(gallery.about, engine=PackedEngine.name, digest=None, files=None)

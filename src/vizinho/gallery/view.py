@@ -70,7 +70,7 @@ class GalleryView:
         """The gallery's model, loaded on first use. Raises BundleError."""
         with self._loading:
             if self._embedder is None:
-                self._embedder = Embedder.open(self._model)
+                self._embedder = Embedder.open(self._model, precision=self._about.precision)
             return self._embedder
 
     @property
