@@ -80,10 +80,9 @@ def translate(error: Exception, account: Account | None = None) -> DeployError |
         return DeployError("No AWS region is set.", "Name one with --region.")
     if isinstance(error, botocore.InvalidRegionError):
         return DeployError(f"{error}", "Name a region with --region, such as eu-central-1.")
-    if isinstance(error, botocore.HTTPClientError):
-        where = error.kwargs.get("endpoint_url") or "AWS"
+    if isinstance(error, (botocore.HTTPClientError, botocore.ConnectionError)):
         return DeployError(
-            f"{where} can't be reached: {error}",
+            f"AWS can't be reached: {error}",
             "Check the network, a proxy, the region's spelling and AWS_ENDPOINT_URL. Run it again "
             "and it goes on where it stopped.",
         )
