@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -132,7 +132,9 @@ def network(recipe: dict[str, Any], state: Path) -> Any:
     from vizinho.train.networks import build_network
     from vizinho.train.recipes import Recipe
 
-    made = build_network(Recipe(**recipe))
+    # A checkpoint may carry fields that recipes have since lost; they don't shape the network.
+    known = {field.name for field in fields(Recipe)}
+    made = build_network(Recipe(**{k: v for k, v in recipe.items() if k in known}))
     made.load_state_dict(torch.load(state, weights_only=True))
     return made.to(memory_format=torch.contiguous_format).eval()
 
