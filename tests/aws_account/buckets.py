@@ -59,6 +59,9 @@ class Buckets:
             return s3_error(403, "AccessDenied", "Access Denied")
         if sender is None and self._blocks(bucket).get("RestrictPublicBuckets"):
             return s3_error(403, "AccessDenied", "Access Denied")
+        # Of the bucket itself moto refuses nobody anything.
+        if sender is None and not key and not allowed(self._open(bucket), *s3_need(request)):
+            return s3_error(403, "AccessDenied", "Access Denied")
         if sender and sender.statements is not None:
             action, arn = s3_need(request)
             if not allowed(sender.statements, action, arn):
@@ -80,6 +83,14 @@ class Buckets:
         except ClientError:
             return {}
         return dict(found["PublicAccessBlockConfiguration"])
+
+    def _open(self, bucket: str) -> list[dict[str, Any]]:
+        """What the bucket's policy grants to anybody."""
+        try:
+            policy = json.loads(self.s3.get_bucket_policy(Bucket=bucket)["Policy"])
+        except ClientError:
+            return []
+        return [each for each in policy["Statement"] if _is_for_anybody(each)]
 
     def _cors(self, bucket: str) -> list[dict[str, Any]]:
         try:
@@ -125,10 +136,9 @@ class Buckets:
 
 
 def _is_public(policy: dict[str, Any]) -> bool:
-    """Whether a policy gives anybody anything."""
-    return any(
-        statement["Effect"] == "Allow"
-        and statement.get("Principal") in ("*", {"AWS": "*"}, {"AWS": ["*"]})
-        and "Condition" not in statement
-        for statement in policy["Statement"]
-    )
+    return any(_is_for_anybody(each) for each in policy["Statement"])
+
+
+def _is_for_anybody(statement: dict[str, Any]) -> bool:
+    everybody = statement.get("Principal") in ("*", {"AWS": "*"}, {"AWS": ["*"]})
+    return everybody and statement["Effect"] == "Allow" and "Condition" not in statement

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -35,12 +36,19 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
         yield account
 
 
-def killed(deployer: Deployer, gallery: Path, moment: float) -> bool:
-    """SIGKILL so many seconds after the start; False if it had ended by then."""
-    process = deployer.start(*deploy_words(gallery))
+def killed(deployer: Deployer, words: list[str], requests: int, delay: float) -> bool:
+    """SIGKILL so many seconds after so many requests to AWS; False if it had ended by then.
+
+    By requests rather than by the clock: a busy machine would else shift all kills to the start.
+    """
+    calls = deployer.account.front.calls
+    wanted = len(calls) + requests
+    process = deployer.start(*words)
+    while process.poll() is None and len(calls) < wanted:
+        time.sleep(0.002)
     try:
-        process.wait(moment)
-    except BaseException:
+        process.wait(delay)
+    except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGKILL)
         process.communicate()
         return True
@@ -54,49 +62,47 @@ def test_kills_at_random_moments(account: Account, kitchen: Path, tmp_path: Path
     path = make_gallery(tmp_path)
     deployer.deploy(path)  # builds the package, which is not to be timed
     deployer.run("destroy", "aws", "--gallery", path, "--yes")
-    began = time.monotonic()
+    began = len(account.front.calls)
     deployer.deploy(path)
-    duration = time.monotonic() - began
+    requests = len(account.front.calls) - began
     undisturbed = steady(account, BUCKET)
     deployer.run("destroy", "aws", "--gallery", path, "--yes")
     assert account.resources() == {}
 
     seed = int(os.environ.get("VIZINHO_SEED", random.SystemRandom().randrange(10**9)))
     chance = random.Random(seed)
-    print(f"seed {seed}; undisturbed: {duration:.1f} s")
-    kills = 0
+    print(f"seed {seed}; undisturbed: {requests} requests")
+    words = deploy_words(path)
     moments: list[str] = []
+    kills = 0
     while kills < KILLS:
-        # Half of them into a first deployment, half into one on top of an interrupted one.
-        moment = chance.uniform(0.1, 1.0) * duration
-        hit = killed(deployer, path, moment)
+        after, delay = chance.randrange(requests), chance.uniform(0, 0.3)
+        hit = killed(deployer, words, after, delay)
         kills += hit
-        there = sorted(account.resources())
-        moments.append(f"{moment:.1f} s ({'killed' if hit else 'over'}): {', '.join(there)}")
-        if kills % 2 == 0 or not hit:
+        there = ", ".join(account.resources()) or "nothing"
+        said = "killed" if hit else "had ended"
+        moments.append(f"after {after} requests and {delay:.2f} s {said}; there was {there}")
+        print(moments[-1], flush=True)
+        # Every other one comes on top of a deployment that was killed before.
+        if hit and kills % 2 and kills < KILLS:
             continue
         deployer.deploy(path)
         assert steady(account, BUCKET) == undisturbed, (seed, moments)
-        deployer.run("destroy", "aws", "--gallery", path, "--yes")
-        assert account.resources() == {}, (seed, moments)
-    print("\n".join(moments))
-    deployer.deploy(path)
-    assert steady(account, BUCKET) == undisturbed, (seed, moments)
+        if kills < KILLS:
+            deployer.run("destroy", "aws", "--gallery", path, "--yes")
+            assert account.resources() == {}, (seed, moments)
 
-    # An update that is killed in the middle is no different.
+    # A change that is killed in the middle is no different, nor is taking all down.
     with Gallery.open(path) as gallery:
         gallery.add([NewImage(picture(200), key="late.png", store=True)])
         gallery.remove([key_of(5)])
-    killed(deployer, path, chance.uniform(0.2, 0.9) * duration)
+    killed(deployer, words, chance.randrange(requests // 2), 0)
     deployer.deploy(path)
-    updated = steady(account, BUCKET)
-    deployer.run("destroy", "aws", "--gallery", path, "--yes")
+    changed = steady(account, BUCKET)
+    assert changed != undisturbed
+    down = ["destroy", "aws", "--gallery", str(path), "--yes"]
+    killed(deployer, down, chance.randrange(10), 0.1)
     deployer.deploy(path)
-    assert updated == steady(account, BUCKET), (seed, moments)
-    # Also one killed while it takes all down.
-    process = deployer.start("destroy", "aws", "--gallery", path, "--yes")
-    time.sleep(chance.uniform(0.5, 1.0) * duration / 3)
-    process.kill()
-    process.communicate()
-    deployer.run("destroy", "aws", "--gallery", path, "--yes")
-    assert account.resources() == {}
+    assert steady(account, BUCKET) == changed, (seed, moments)
+    deployer.run(*down)
+    assert account.resources() == {}, (seed, moments)
