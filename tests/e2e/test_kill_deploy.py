@@ -60,8 +60,6 @@ def killed(deployer: Deployer, words: list[str], requests: int, delay: float) ->
 def test_kills_at_random_moments(account: Account, kitchen: Path, tmp_path: Path) -> None:
     deployer = Deployer(account, kitchen)
     path = make_gallery(tmp_path)
-    deployer.deploy(path)  # builds the package, which is not to be timed
-    deployer.run("destroy", "aws", "--gallery", path, "--yes")
     began = len(account.front.calls)
     deployer.deploy(path)
     requests = len(account.front.calls) - began
