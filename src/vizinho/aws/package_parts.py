@@ -17,10 +17,10 @@ SOURCES = Path(__file__).resolve().parents[2]
 
 # Installed without what they declare: ONNX Runtime runs a model without flatbuffers, protobuf,
 # packaging and sympy, and FAISS (100 MB) gives way to NumPy over a packed gallery. Lambda has a
-# boto3 of its own, of whatever version; ours is 3 MB without the services that are not called.
+# botocore of its own, of whatever version; ours is 2 MB zipped without the services not called.
 LIBRARIES = (
     *("numpy", "onnxruntime", "pillow", "python-multipart"),
-    *("boto3", "botocore", "jmespath", "python-dateutil", "s3transfer", "six", "urllib3"),
+    *("botocore", "jmespath", "python-dateutil", "six", "urllib3"),
 )
 # What a container image needs besides: on AWS's own base image it is there, on a smaller one not.
 RUNTIME = ("awslambdaric==4.2.2", "simplejson==4.3.0", "snapshot-restore-py==1.0.0")
@@ -28,7 +28,6 @@ RUNTIME = ("awslambdaric==4.2.2", "simplejson==4.3.0", "snapshot-restore-py==1.0
 _FOLDERS = {"tests", "__pycache__", "bin"}
 _SUFFIXES = {".pyi", ".pyx", ".pxd", ".h", ".c", ".a", ".lib", ".ini", ".cmake", ".pc"}
 _LEFT_OUT = (
-    "boto3/examples/",
     "multipart/",
     "numpy/_core/_multiarray_tests",
     "numpy/_core/_operand_flag_tests",
@@ -68,7 +67,7 @@ def wanted(path: PurePosixPath) -> bool:
         return False
     if any(part.endswith(".dist-info") for part in path.parts):
         return any(paper in str(path) for paper in _PAPERS) or "licenses" in path.parts
-    if path.parts[:2] in (("boto3", "data"), ("botocore", "data")) and len(path.parts) > 3:
+    if path.parts[:2] == ("botocore", "data") and len(path.parts) > 3:
         return path.parts[2] in _SERVICES
     return not str(path).startswith(_LEFT_OUT)
 
@@ -93,11 +92,13 @@ def unneeded_libraries(root: Path) -> list[Path]:
     return sorted(doubtful)
 
 
-def modules(start: Sequence[str] = (HANDLER, SMOKE), sources: Path = SOURCES) -> list[Path]:
+def modules(start: Sequence[str] = (HANDLER, SMOKE), sources: Path | None = None) -> list[Path]:
     """The files of all modules of Vizinho that ``start`` imports, however late, itself included.
 
-    Imports under ``TYPE_CHECKING`` don't count. The paths are relative to ``sources``, in order.
+    Imports under ``TYPE_CHECKING`` don't count. The paths are relative to ``sources`` (where this
+    Vizinho lies when left out), in order.
     """
+    sources = sources or SOURCES
     found: set[Path] = set()
     waiting = list(start)
     while waiting:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import vizinho
 
-LIBRARIES = ("boto3", "onnxruntime", "PIL.Image", "python_multipart")
+LIBRARIES = ("botocore.session", "onnxruntime", "PIL.Image", "python_multipart")
 GALLERY = "gallery.vizinho"
 _HEALTH = {
     "version": "2.0",
