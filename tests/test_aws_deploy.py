@@ -195,7 +195,8 @@ def test_a_picture_without_bytes_is_named_and_stays_out(
         assert set(urls) == {"a", "c", "d"}
         assert urls["c"] == "https://far.example/c.png"
         assert urls["a"].startswith(f"s3://{names.bucket}/{IMAGES}")
-        cloud_gallery.upload_urls(account, names.bucket, gallery, found, "https://b.example")
+        told = (account, names.bucket, gallery, found, "https://b.example")
+        assert [cloud_gallery.upload_urls(*told) for _ in range(2)] == [True, False]
     s3 = account.client("s3")
     text = s3.get_object(Bucket=names.bucket, Key="urls.csv")["Body"].read().decode()
     table = list(csv.DictReader(io.StringIO(text)))

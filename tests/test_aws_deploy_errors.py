@@ -205,12 +205,17 @@ def test_a_bucket_that_holds_what_is_not_ours_is_left_alone(endpoint: str) -> No
     assert bucket.find(account, names) == "ours"
 
 
-def test_pictures_that_the_account_forbids_to_be_public(offline: None) -> None:
+def test_pictures_that_the_account_forbids_to_be_public(
+    offline: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "_PAUSES", (0.0,))
     account = Account()
     account._id = "123456789012"
     stub = Stubber(account.client("s3"))
-    stub.add_client_error("put_bucket_policy", "AccessDenied", http_status_code=403)
+    for _ in range(2):
+        stub.add_client_error("put_bucket_policy", "AccessDenied", http_status_code=403)
     stub.activate()
     with pytest.raises(DeployError, match="s3:PutBucketPolicy") as caught:
         bucket._open(account.client("s3"), account.names("toy"))
     assert "Block Public Access settings" in caught.value.hint
+    stub.assert_no_pending_responses()

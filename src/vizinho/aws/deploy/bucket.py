@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from typing import Any, Literal
 
 from vizinho.aws.deploy.account import Account
@@ -13,6 +14,7 @@ from vizinho.errors import DeployError
 
 IMAGES, GALLERIES, PACKAGES, TEMPLATES = "images/", "galleries/", "packages/", "templates/"
 URLS = "urls.csv"
+_PAUSES = (1.0, 2.0, 4.0)
 Standing = Literal["absent", "ours", "untagged"]
 
 
@@ -180,17 +182,22 @@ def _open(s3: Any, names: Names) -> None:
             }
         ],
     }
-    try:
-        s3.put_bucket_policy(Bucket=names.bucket, Policy=json.dumps(policy))
-    except s3.exceptions.ClientError as error:
-        if code_of(error) == "AccessDenied":
-            raise DeployError(
-                "AWS denies s3:PutBucketPolicy: the pictures can't be made public.",
-                "Either the permission is missing, or the whole account blocks public access "
-                "(S3 console, Block Public Access settings for this account). Without --public "
-                "no policy is needed.",
-            ) from error
-        raise
+    for pause in (*_PAUSES, None):
+        try:
+            s3.put_bucket_policy(Bucket=names.bucket, Policy=json.dumps(policy))
+            return
+        except s3.exceptions.ClientError as error:
+            if code_of(error) != "AccessDenied":
+                raise
+            # The block that was just lifted may stand a few seconds longer.
+            if pause is None:
+                raise DeployError(
+                    "AWS denies s3:PutBucketPolicy: the pictures can't be made public.",
+                    "Either the permission is missing, or the whole account blocks public access "
+                    "(S3 console, Block Public Access settings for this account). Without "
+                    "--public no policy is needed.",
+                ) from error
+            time.sleep(pause)
 
 
 def elsewhere(bucket: str, region: str) -> DeployError:

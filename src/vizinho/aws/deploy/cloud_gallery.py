@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from vizinho.aws.deploy.account import Account
 from vizinho.aws.deploy.bucket import GALLERIES, URLS
-from vizinho.aws.deploy.objects import exists, upload_file
+from vizinho.aws.deploy.objects import etag, exists, upload_file
 from vizinho.aws.deploy.pictures import Pictures, rows
 from vizinho.gallery import layout
 from vizinho.progress import Progress
@@ -79,8 +79,9 @@ def upload_gallery(
 
 def upload_urls(
     account: Account, bucket: str, gallery: GalleryView, pictures: Pictures, public_at: str | None
-) -> None:
-    """Write ``urls.csv``: key, label and address of every picture that is deployed.
+) -> bool:
+    """Write ``urls.csv``: key, label and address of every picture that is deployed; returns False
+    when it says so already.
 
     ``public_at``: where the bucket's objects are for everybody; None in a private bucket, whose
     addresses are ``s3://`` ones.
@@ -96,9 +97,12 @@ def upload_urls(
             if public_at is not None:
                 url = url.replace(f"s3://{bucket}/", f"{public_at}/")
             table.writerow((row.key, row.label or "", url))
-    account.client("s3").put_object(
-        Bucket=bucket, Key=URLS, Body=text.getvalue().encode(), ContentType="text/csv"
-    )
+    data = text.getvalue().encode()
+    # S3's ETag of what was put in one piece.
+    if etag(account, bucket, URLS) == hashlib.md5(data, usedforsecurity=False).hexdigest():
+        return False
+    account.client("s3").put_object(Bucket=bucket, Key=URLS, Body=data, ContentType="text/csv")
+    return True
 
 
 def content_digest(gallery: GalleryView) -> str:

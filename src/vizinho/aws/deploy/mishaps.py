@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from vizinho.aws.deploy.account import Account
 
 _LOG_IN = "Log in again: `aws sso login`, or new keys with `aws configure`."
-_DENIED = {
+DENIED = {
     "AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "Forbidden",
     "UnauthorizedException", "AllAccessDisabled", "AuthorizationError", "403",
 }  # fmt: skip
@@ -104,7 +104,7 @@ def _refused(error: Any, account: Account | None) -> DeployError:
         )
     if code == "RequestTimeTooSkewed":
         return DeployError("This machine's clock is wrong, so AWS refuses.", "Set it right.")
-    if code in _DENIED:
+    if code in DENIED:
         return DeployError(
             f"AWS denies {action}: {message}",
             f"Ask for a policy that allows {action}, then run it again: it goes on from here.",

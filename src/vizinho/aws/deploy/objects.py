@@ -31,14 +31,19 @@ def listing(account: Account, bucket: str, prefix: str = "") -> Iterator[tuple[s
 
 def exists(account: Account, bucket: str, key: str) -> bool:
     """Whether there is an object ``key``."""
+    return etag(account, bucket, key) is not None
+
+
+def etag(account: Account, bucket: str, key: str) -> str | None:
+    """The object's ETag without its quotes; None where there is no such object."""
     s3 = account.client("s3")
     try:
-        s3.head_object(Bucket=bucket, Key=key)
+        found = s3.head_object(Bucket=bucket, Key=key)
     except s3.exceptions.ClientError as error:
         if code_of(error) in ("404", "NoSuchKey", "NotFound", "NoSuchBucket"):
-            return False
+            return None
         raise
-    return True
+    return str(found["ETag"]).strip('"')
 
 
 def delete(

@@ -19,7 +19,7 @@ from vizinho.aws.deploy import pictures as images
 from vizinho.aws.deploy.account import Account
 from vizinho.aws.deploy.cloud_gallery import content_digest, pack_for, upload_gallery, upload_urls
 from vizinho.aws.deploy.lock import Lock
-from vizinho.aws.deploy.mishaps import told
+from vizinho.aws.deploy.mishaps import DENIED, code_of, told
 from vizinho.aws.deploy.options import DeployOptions, Names
 from vizinho.aws.deploy.results import Deployed
 from vizinho.aws.deploy.tidy import tidy
@@ -157,9 +157,8 @@ def _upload_gallery(work: Work, folder: Path) -> PackInfo:
     bucket = work.names.bucket
     packed = pack_for(work.gallery, folder, bucket, work.pictures, work.watcher.progress)
     new = upload_gallery(work.account, bucket, folder, packed.digest, work.watcher.progress)
-    if new or work.last.gallery != packed.digest or not work.last.deployed:
-        public_at = picture_origin(work) if work.options.public else None
-        upload_urls(work.account, bucket, work.gallery, work.pictures, public_at)
+    public_at = picture_origin(work) if work.options.public else None
+    upload_urls(work.account, bucket, work.gallery, work.pictures, public_at)
     work.last.gallery, work.last.pictures = packed.digest, packed.images
     work.last.content = content_digest(work.gallery)
     work.end("gallery", f"{packed.images:,} pictures, {'uploaded' if new else 'unchanged'}")
@@ -180,7 +179,7 @@ def _prepare_code(work: Work, packed_at: Path, packed: PackInfo) -> function.Cod
 def _make_app(work: Work) -> dict[str, Any] | None:
     work.begin("app")
     if not work.options.page:
-        removed = amplify.remove(work.account, work.names)
+        removed = _remove_app(work)
         work.last.app = work.last.page = work.last.page_url = ""
         work.end("app", "removed" if removed else "not wanted")
         return None
@@ -188,6 +187,16 @@ def _make_app(work: Work) -> dict[str, Any] | None:
     work.last.page_url = amplify.address(page)
     work.end("app", "created" if made else "stands")
     return page
+
+
+def _remove_app(work: Work) -> bool:
+    try:
+        return amplify.remove(work.account, work.names)
+    except Exception as error:
+        # Who wants no page may have no rights on Amplify, and then never made one.
+        if code_of(error) not in DENIED or work.last.app:
+            raise
+        return False
 
 
 def _put_stack(

@@ -34,7 +34,9 @@ def find(account: Account, names: Names) -> dict[str, Any] | None:
             return None
         raise
     tags = {tag["Key"]: tag["Value"] for tag in found.get("Tags", ())}
-    if tags.get(TAG) != names.name:
+    # Killed before its first change set was executed: it holds nothing, and tags neither.
+    unborn = found["StackStatus"] == "REVIEW_IN_PROGRESS" and TAG not in tags
+    if tags.get(TAG) != names.name and not unborn:
         raise DeployError(
             f"The stack {names.stack} exists, but was not made by Vizinho.", "Take another --name."
         )
