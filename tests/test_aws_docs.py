@@ -73,7 +73,7 @@ def test_the_policy_is_one_that_aws_takes() -> None:
 
 def test_the_policy_reaches_only_what_is_called_vizinho() -> None:
     # No narrower resource exists for these, or its number is not known before it is made.
-    without_name = {"WhoAmI", "LogsKnowNoNarrower", "Page", "HttpApi", "SamTransform"}
+    without_name = {"WhoAmI", "KnowNoNarrower", "Page", "HttpApi", "SamTransform"}
     for part in POLICY["Statement"]:
         for resource in listed(part["Resource"]):
             if part["Sid"] in without_name:

@@ -36,7 +36,8 @@ class Function:
 
     def start(self) -> None:
         """Open the gallery and run one search; a failure goes to the log."""
-        self._tried = time.monotonic()
+        # The clock on the wall: a function restored from a snapshot finds that it has moved on.
+        self._tried = time.time()
         begun = time.perf_counter()
         try:
             settings = self._load()
@@ -85,7 +86,7 @@ class Function:
     def _answer(self, request: Request, from_page: bool) -> Answer:
         if request.method == "OPTIONS":
             return Answer(204, self._preflight() if from_page else {}, None)
-        if self._routes is None and time.monotonic() - self._tried >= _AGAIN_SECONDS:
+        if self._routes is None and time.time() - self._tried >= _AGAIN_SECONDS:
             self.start()
         if self._routes is None:
             raise ApiError(
