@@ -246,3 +246,14 @@ def test_a_packed_gallery_is_whole_once_its_description_is_there(
     )
     assert cloud_gallery.upload_gallery(*asked)
     assert keys(account, names, GALLERIES) == there
+
+
+def test_uploads_that_a_killed_run_began_are_given_up(account: Account, names: Names) -> None:
+    stand(account, names)
+    s3 = account.client("s3")
+    s3.create_multipart_upload(Bucket=names.bucket, Key="packages/half.zip")
+    s3.create_multipart_upload(Bucket=names.bucket, Key="theirs.bin")
+    assert objects.abandon_uploads(account, names.bucket, ("packages/",)) == 1
+    (left,) = s3.list_multipart_uploads(Bucket=names.bucket)["Uploads"]
+    assert left["Key"] == "theirs.bin"
+    assert objects.abandon_uploads(account, names.bucket, ("packages/",)) == 0

@@ -65,6 +65,20 @@ def delete(
             progress(min(start + _AT_ONCE, len(keys)), len(keys))
 
 
+def abandon_uploads(account: Account, bucket: str, prefixes: tuple[str, ...]) -> int:
+    """Give up uploads in parts that a killed run began; their parts are paid for, yet no listing
+    shows them. To be called by the holder of the lock only. Returns how many there were."""
+    s3, count = account.client("s3"), 0
+    for page in s3.get_paginator("list_multipart_uploads").paginate(Bucket=bucket):
+        for found in page.get("Uploads", ()):
+            if found["Key"].startswith(prefixes):
+                s3.abort_multipart_upload(
+                    Bucket=bucket, Key=found["Key"], UploadId=found["UploadId"]
+                )
+                count += 1
+    return count
+
+
 def upload_file(
     account: Account,
     bucket: str,

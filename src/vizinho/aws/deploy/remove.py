@@ -10,7 +10,7 @@ from vizinho.aws.deploy import container, record, stack
 from vizinho.aws.deploy import lock as locks
 from vizinho.aws.deploy.account import Account
 from vizinho.aws.deploy.mishaps import told
-from vizinho.aws.deploy.objects import delete, listing
+from vizinho.aws.deploy.objects import abandon_uploads, delete, listing
 from vizinho.aws.deploy.options import Names, check_name
 from vizinho.aws.deploy.results import Removed
 from vizinho.aws.deploy.watch import Quiet, Watcher
@@ -65,6 +65,7 @@ def _destroy(account: Account, names: Names, watcher: Watcher) -> Removed:
         if standing == "ours":
             keys = _our_keys(account, names)
             delete(account, names.bucket, keys, watcher.progress)
+            abandon_uploads(account, names.bucket, _PREFIXES)
             if keys:
                 done.removed.append(f"{len(keys):,} objects of {names.bucket}")
     _remove_bucket(account, names, standing, done)
