@@ -5,7 +5,7 @@ PORT    ?= 8000
 HOST    ?= 127.0.0.1
 GALLERY ?= cifar10.vizinho
 TORCH   ?= torch==2.13.0
-SAM_CLI ?= aws-sam-cli>=1.140,<2
+SAM_CLI ?= aws-sam-cli==1.170.0
 ARGS    ?=
 PYTHON  ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
              $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
