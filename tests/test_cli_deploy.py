@@ -166,7 +166,8 @@ def reachable(run: Run, monkeypatch: pytest.MonkeyPatch) -> Iterator[Names]:
     """An account with S3, where nothing else stands; moto has no Amplify, and is slow to load
     the others."""
     with moto_account(monkeypatch):
-        for part in ("app.find", "stack.find", "container.repository"):
+        monkeypatch.setattr("vizinho.aws.deploy.app._ours", lambda *args: iter(()))
+        for part in ("stack.find", "container.repository"):
             monkeypatch.setattr(f"vizinho.aws.deploy.{part}", lambda *args: None)
         yield Account().names("toy")
 

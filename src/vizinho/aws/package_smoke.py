@@ -10,8 +10,6 @@ import pkgutil
 from importlib import import_module
 from pathlib import Path
 
-import vizinho
-
 LIBRARIES = ("botocore.session", "onnxruntime", "PIL.Image", "python_multipart")
 GALLERY = "gallery.vizinho"
 _HEALTH = {
@@ -28,7 +26,7 @@ def main() -> None:
     """Leaves with the reason when something is missing. ``VIZINHO_GALLERY`` names the gallery."""
     for name in LIBRARIES:
         import_module(name)
-    for module in pkgutil.walk_packages(vizinho.__path__, "vizinho."):
+    for module in pkgutil.walk_packages(import_module("vizinho").__path__, "vizinho."):
         import_module(module.name)
     if Path(GALLERY).is_dir():
         answer = import_module("vizinho.aws.handler").handler(_HEALTH, None)

@@ -61,6 +61,10 @@ class Account:
             self._id = str(self.client("sts").get_caller_identity()["Account"])
         return self._id
 
+    def offers(self, service: str) -> bool:
+        """Whether the region has a service, as far as boto3 knows; asks nobody."""
+        return self.region in self._session.get_available_regions(service)
+
     @property
     def endpoint(self) -> str:
         """Where S3 is reached."""

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import time
 import urllib.request
+from collections.abc import Iterator
 from typing import Any
 
 from vizinho.aws.deploy.account import Account
@@ -19,12 +20,17 @@ LONGEST = 10 * 60.0
 
 def find(account: Account, names: Names) -> dict[str, Any] | None:
     """Our app of this deployment, by name and tag; None if there is none."""
-    client = account.client("amplify")
-    for page in client.get_paginator("list_apps").paginate():
-        for found in page["apps"]:
-            if found["name"] == names.app and found.get("tags", {}).get(TAG) == names.name:
-                return dict(found)
-    return None
+    return next(_ours(account, names), None)
+
+
+def require(account: Account) -> None:
+    """Raises DeployError in a region that has no Amplify, as far as boto3 knows."""
+    if not account.offers("amplify"):
+        raise DeployError(
+            f"AWS has no Amplify in {account.region}, so the page can't stand there.",
+            "Take another --region, or --no-page for the API alone. If Amplify is new there, "
+            "`pip install --upgrade boto3` makes it known.",
+        )
 
 
 def make(account: Account, names: Names) -> tuple[dict[str, Any], bool]:
@@ -78,10 +84,26 @@ def publish(
 def remove(account: Account, names: Names) -> bool:
     """Remove the app (every one of ours, if ever two were made); False when there was none."""
     client, removed = account.client("amplify"), False
-    while (found := find(account, names)) is not None:
-        client.delete_app(appId=found["appId"])
-        removed = True
+    for found in list(_ours(account, names)):
+        # A list may show for a moment what is gone.
+        with contextlib.suppress(client.exceptions.NotFoundException):
+            client.delete_app(appId=found["appId"])
+            removed = True
     return removed
+
+
+def _ours(account: Account, names: Names) -> Iterator[dict[str, Any]]:
+    from botocore.exceptions import EndpointConnectionError
+
+    try:
+        for page in account.client("amplify").get_paginator("list_apps").paginate():
+            for found in page["apps"]:
+                if found["name"] == names.app and found.get("tags", {}).get(TAG) == names.name:
+                    yield dict(found)
+    except EndpointConnectionError:
+        # Where there is no Amplify there is nothing of ours either.
+        if account.offers("amplify"):
+            raise
 
 
 def _send(url: str, data: bytes) -> None:

@@ -76,25 +76,36 @@ def make(account: Account, names: Names) -> bool:
             "Take another --name, or empty that bucket.",
         )
     if standing == "absent":
-        # The one region that is named by not naming it.
-        where = {} if names.region == "us-east-1" else {"LocationConstraint": names.region}
-        more: dict[str, Any] = {"CreateBucketConfiguration": where} if where else {}
-        try:
-            s3.create_bucket(Bucket=bucket, ObjectOwnership="BucketOwnerEnforced", **more)
-        except s3.exceptions.ClientError as error:
-            if code_of(error) == "BucketAlreadyExists":
-                raise _not_ours(bucket) from error
-            if code_of(error) == "InvalidBucketName":
-                raise DeployError(
-                    f"AWS does not take {bucket} as a bucket's name.", "Take another --name."
-                ) from error
-            if code_of(error) not in ("BucketAlreadyOwnedByYou", "OperationAborted"):
-                raise
+        _create(s3, names)
         s3.get_waiter("bucket_exists").wait(Bucket=bucket)
     if standing != "ours":
         tag_set = [{"Key": key, "Value": value} for key, value in names.tags.items()]
         s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": tag_set})
     return standing == "absent"
+
+
+def _create(s3: Any, names: Names) -> None:
+    # The one region that is named by not naming it.
+    where = {} if names.region == "us-east-1" else {"LocationConstraint": names.region}
+    more: dict[str, Any] = {"CreateBucketConfiguration": where} if where else {}
+    for pause in (*_PAUSES, None):
+        try:
+            s3.create_bucket(Bucket=names.bucket, ObjectOwnership="BucketOwnerEnforced", **more)
+            return
+        except s3.exceptions.ClientError as error:
+            code = code_of(error)
+            if code == "BucketAlreadyOwnedByYou":
+                return
+            if code == "BucketAlreadyExists":
+                raise _not_ours(names.bucket) from error
+            if code == "InvalidBucketName":
+                raise DeployError(
+                    f"AWS does not take {names.bucket} as a bucket's name.", "Take another --name."
+                ) from error
+            # One of that name was removed just now, or is being made by another run.
+            if code != "OperationAborted" or pause is None:
+                raise
+            time.sleep(pause)
 
 
 def configure(account: Account, names: Names, *, public: bool) -> None:

@@ -12,12 +12,16 @@ from vizinho.aws.deploy.account import Account
 from vizinho.aws.deploy.bucket import GALLERIES, PACKAGES
 from vizinho.aws.deploy.objects import exists, upload_file
 from vizinho.aws.deploy.options import DeployOptions, Names
+from vizinho.aws.sizes import BUNDLED_BYTES, SNAPSTART_DISK_BYTES
 from vizinho.errors import DeployError
 from vizinho.progress import Progress
 
 _MB = 1024 * 1024
-_SCRATCH, _LARGEST_SCRATCH = 512, 10_240
-_SPARE = 64
+_SCRATCH, _LARGEST_SCRATCH = SNAPSTART_DISK_BYTES // _MB, 10_240
+# What the file system takes of a disk for itself, and room for other files.
+_TAKEN, _SPARE = 0.05, 64
+_SLOWEST = 20_000_000
+_LONGEST = 900
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,6 @@ class Code:
 
 def bundled(gallery_bytes: int) -> bool:
     """Whether a packed gallery of that size goes into the package rather than staying in S3."""
-    from vizinho.aws.sizes import BUNDLED_BYTES
-
     return gallery_bytes <= BUNDLED_BYTES
 
 
@@ -74,7 +76,7 @@ def prepare(
 def scratch_for(gallery_bytes: int) -> int:
     """MB of disk for a function that fetches a packed gallery of so many bytes. Raises DeployError
     when no function has that much."""
-    needed = gallery_bytes // _MB + 1 + _SPARE
+    needed = int(gallery_bytes * (1 + _TAKEN)) // _MB + 1 + _SPARE
     if needed > _LARGEST_SCRATCH:
         raise DeployError(
             f"The packed gallery has {gallery_bytes / 1e9:.1f} GB, and a function's disk at most "
@@ -82,6 +84,16 @@ def scratch_for(gallery_bytes: int) -> int:
             "Split the gallery, or serve it with `vizinho serve` on a server.",
         )
     return max(_SCRATCH, needed)
+
+
+def fetching_seconds(gallery_bytes: int) -> int:
+    """How long a start may take to fetch a packed gallery of so many bytes from S3, supposing a
+    slow `_SLOWEST` bytes a second; 0 for one in the package.
+
+    Lambda breaks off a start after ten seconds and begins it anew within the first query, which
+    the function's time limit has to allow.
+    """
+    return 0 if bundled(gallery_bytes) else gallery_bytes // _SLOWEST + 1
 
 
 def template() -> str:
@@ -114,7 +126,7 @@ def parameters(
         "Architecture": options.architecture,
         "SnapStart": "PublishedVersions" if snapstart else "None",
         "Memory": str(options.memory),
-        "Seconds": str(options.timeout),
+        "Seconds": str(min(_LONGEST, options.timeout + fetching_seconds(gallery_bytes))),
         "Scratch": str(scratch),
         "Concurrency": str(options.concurrency),
         "Api": options.api,

@@ -76,6 +76,10 @@ class Lock:
             taken = self._put(IfNoneMatch="*")
         else:
             who, age, etag = found
+            if who.get("id") == self._mine["id"]:
+                # Ours, put by a request whose answer got lost and that was therefore repeated.
+                self._etag = etag
+                return
             if age < EXPIRES and not _dead(who):
                 raise busy(who)
             taken = self._put(IfMatch=etag)

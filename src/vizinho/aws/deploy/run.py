@@ -23,7 +23,7 @@ from vizinho.aws.deploy.mishaps import DENIED, code_of, told
 from vizinho.aws.deploy.options import DeployOptions, Names
 from vizinho.aws.deploy.results import Deployed
 from vizinho.aws.deploy.tidy import tidy
-from vizinho.aws.deploy.trial import Trial, try_once, wait_until_it_answers
+from vizinho.aws.deploy.trial import Trial, try_until_right, wait_until_it_answers
 from vizinho.aws.deploy.watch import STEPS, Quiet, Watcher
 from vizinho.errors import DeployError
 
@@ -84,6 +84,8 @@ def _deploy(work: Work) -> Deployed:
     # Whatever can't be changed is found out before anything is.
     buckets.find(work.account, names)
     stack.find(work.account, names)
+    if work.options.page:
+        amplify.require(work.account)
     work.end("account", f"{names.account}, {names.region}")
     work.begin("bucket")
     made = buckets.make(work.account, names)
@@ -106,7 +108,8 @@ def _deploy(work: Work) -> Deployed:
         url, function_name = _put_stack(work, packed, code, page)
         lock.check()
         _put_page(work, page, url)
-        trial = _try(work, url)
+        trial = _try(work, url, packed)
+        lock.check()
         work.begin("tidy")
         outcome = tidy(work.account, names, work.options, work.pictures, packed.digest, code)
         work.last.deployed = datetime.now(UTC).isoformat(timespec="seconds")
@@ -237,11 +240,11 @@ def _put_page(work: Work, page: dict[str, Any] | None, url: str) -> None:
     work.end("page", "uploaded" if new else "unchanged")
 
 
-def _try(work: Work, url: str) -> Trial:
+def _try(work: Work, url: str, packed: PackInfo) -> Trial:
     work.begin("answer")
-    wait_until_it_answers(url)
+    wait_until_it_answers(url, function.fetching_seconds(packed.bytes))
     missing = {gone.key for gone in work.pictures.missing}
-    trial = try_once(url, work.gallery, missing)
+    trial = try_until_right(url, work.gallery, missing)
     work.end("answer", f"{trial.key} finds itself at {trial.distance:.2f}")
     return trial
 

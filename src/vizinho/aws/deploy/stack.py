@@ -60,8 +60,9 @@ def put(
     client = account.client("cloudformation")
     new = stack is None or stack["StackStatus"] == "REVIEW_IN_PROGRESS"
     change = f"vizinho-{datetime.now(UTC):%Y%m%dt%H%M%S%f}"
-    # The name of the stack may belong to one that was removed: its number does not.
-    name = names.stack if stack is None else stack["StackId"]
+    # A stack that is to be born goes by its name. The name of one that stands may be taken by
+    # another once it is removed: its number may not.
+    name = names.stack if stack is None or new else stack["StackId"]
     made = client.create_change_set(
         StackName=name,
         ChangeSetName=change,
@@ -101,7 +102,7 @@ def remove(account: Account, names: Names, say: Say) -> bool:
         _wait(client, name, say)
     began = datetime.now(UTC)
     client.delete_stack(StackName=name)
-    left = _wait(client, name, say, began, "DELETE_IN_PROGRESS")
+    left = _wait(client, name, say, began)
     if left is not None and left["StackStatus"] != "DELETE_COMPLETE":
         raise _failed(client, name, left, began)
     return True
@@ -152,13 +153,7 @@ def _change_set_is_ready(client: Any, stack: str, change: str) -> bool:
     raise AssertionError("unreachable")  # _ticks raises first
 
 
-def _wait(
-    client: Any,
-    name: str,
-    say: Say,
-    began: datetime | None = None,
-    state: str = "",
-) -> dict[str, Any] | None:
+def _wait(client: Any, name: str, say: Say, began: datetime | None = None) -> dict[str, Any] | None:
     """The stack once nothing is going on; None once it is gone. Says what is being done."""
     told: set[str] = set()
     for _ in _ticks():
@@ -177,7 +172,7 @@ def _wait(
         # Removing old versions goes on by itself, but blocks the next update; so wait for it.
         if not status.endswith("_IN_PROGRESS"):
             return dict(stack)
-    raise AssertionError(state)  # _ticks raises first
+    raise AssertionError("unreachable")  # _ticks raises first
 
 
 def _tell(event: Mapping[str, Any], say: Say) -> None:

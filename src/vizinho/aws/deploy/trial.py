@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from vizinho.gallery import GalleryView
 
 PATIENCE = 120.0
+_ONE_TRY = 40.0
+_PAUSES = (1.0, 2.0, 4.0, 8.0)
 _NEAR = 0.01
 _LARGEST = 3 * 1024 * 1024
 _TRIED = 200
@@ -36,12 +38,14 @@ class Trial:
     link: str
 
 
-def wait_until_it_answers(url: str) -> None:
-    """Asks ``/health`` until it says 200. Raises DeployError after `PATIENCE` seconds."""
-    end, pause, last = time.monotonic() + PATIENCE, 0.2, ""
+def wait_until_it_answers(url: str, starting: float = 0.0) -> None:
+    """Asks ``/health`` until it says 200; ``starting`` is how many seconds a start may take beyond
+    the usual. Raises DeployError after `PATIENCE` seconds more than these."""
+    end, pause, last = time.monotonic() + PATIENCE + starting, 0.2, ""
     while time.monotonic() < end:
         try:
-            with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=40):
+            # Who gives up early and asks anew has a second environment started.
+            with urllib.request.urlopen(f"{url.rstrip('/')}/health", timeout=_ONE_TRY + starting):
                 return
         except urllib.error.HTTPError as error:
             last = f"status {error.code}: {error.read(300).decode(errors='replace')}"
@@ -53,6 +57,17 @@ def wait_until_it_answers(url: str) -> None:
         f"{url} does not answer ({last}).",
         "The function's log in CloudWatch says why: `vizinho status aws` names it.",
     )
+
+
+def try_until_right(url: str, gallery: GalleryView, missing: set[str]) -> Trial:
+    """`try_once`, several times if need be: for some seconds after a change AWS may still ask the
+    version of before, or not know yet who may read the bucket. Raises DeployError."""
+    for pause in _PAUSES:
+        try:
+            return try_once(url, gallery, missing)
+        except DeployError:
+            time.sleep(pause)
+    return try_once(url, gallery, missing)
 
 
 def try_once(url: str, gallery: GalleryView, missing: set[str]) -> Trial:
