@@ -10,6 +10,7 @@ import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ import httpx
 import pytest
 
 from moto_account import moto_account
-from vizinho.aws.deploy import Names, bucket, cloud_gallery, objects, pictures
+from toys import plain
+from vizinho.aws.deploy import DeployOptions, Names, bucket, cloud_gallery, objects, pictures, run
 from vizinho.aws.deploy.account import Account
 from vizinho.aws.deploy.bucket import GALLERIES, IMAGES
+from vizinho.aws.deploy.watch import Quiet
+from vizinho.errors import DeployError
 from vizinho.gallery import Gallery, GalleryView, NewImage
 
 
@@ -257,3 +261,24 @@ def test_uploads_that_a_killed_run_began_are_given_up(account: Account, names: N
     (left,) = s3.list_multipart_uploads(Bucket=names.bucket)["Uploads"]
     assert left["Key"] == "theirs.bin"
     assert objects.abandon_uploads(account, names.bucket, ("packages/",)) == 0
+
+
+def test_a_gallery_takes_no_others_place_unless_told(
+    account: Account, names: Names, toy_gallery: Gallery, tmp_path: Path
+) -> None:
+    stand(account, names)
+    uploaded(account, names, toy_gallery)
+    before = keys(account, names)
+    with Gallery.create(tmp_path / "other.vizinho", model=toy_gallery.model_folder) as other:
+        other.add([NewImage(plain((1, 2, 3)), key="new.png")])
+        options = DeployOptions(other.path, names.name, tmp_path)
+        with pytest.raises(DeployError, match=r"holds \d+ other pictures.*--replace"):
+            run._upload_pictures(run.Work(account, names, options, other, Quiet()))
+        assert keys(account, names) == before
+        run._upload_pictures(
+            run.Work(account, names, replace(options, replace=True), other, Quiet())
+        )
+        assert len(keys(account, names)) == len(before) + 1
+        known = toy_gallery.image_bytes(toy_gallery.items(0, 1)[0].key)[0]
+        other.add([NewImage(known, key="known.png")])
+        run._upload_pictures(run.Work(account, names, options, other, Quiet()))

@@ -68,6 +68,10 @@ def command(
     alarm_topic: Annotated[
         str | None, typer.Option("--alarm-topic", metavar="ARN", help="SNS topic told of alarms.")
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Take the place of a gallery with other pictures."),
+    ] = False,
     no_page: Annotated[
         bool, typer.Option("--no-page", help="The API only, for pages anywhere.")
     ] = False,
@@ -98,6 +102,7 @@ def command(
         page=not no_page,
         concurrency=concurrency,
         alarm_topic=alarm_topic,
+        replace=replace,
     )
     if dry_run:
         planned = plan(options)

@@ -60,7 +60,10 @@ class Lock:
         if not self._lost:
             # Whatever went wrong is told by the error that is on its way; the lock runs out.
             with contextlib.suppress(Exception):
-                self._s3.delete_object(Bucket=self._bucket, Key=KEY)
+                found = holder(self._s3, self._bucket)
+                # After a long sleep it may be somebody else's by now.
+                if found is not None and found[0].get("id") == self._mine["id"]:
+                    self._s3.delete_object(Bucket=self._bucket, Key=KEY)
 
     def check(self) -> None:
         """Raises DeployError when the lock was lost, as by a machine that slept too long."""

@@ -32,6 +32,7 @@ class DeployOptions:
     and end after ``link_seconds``. ``memory`` in MB; 1,769 is one whole core. ``timeout`` in
     seconds. ``concurrency``: at most that many queries at once, 0 leaves it to the account.
     ``alarm_topic``: ARN of an SNS topic that hears the alarms. ``cache``: folder for what is built.
+    ``replace``: put this gallery in the place of one that has no picture in common with it.
     """
 
     gallery: Path
@@ -52,6 +53,7 @@ class DeployOptions:
     max_upload_bytes: int = 4 * 1024 * 1024
     concurrency: int = 0
     alarm_topic: str | None = None
+    replace: bool = False
 
     def __post_init__(self) -> None:
         check_name(self.name)

@@ -56,6 +56,11 @@ class Pictures:
     positions: list[int] = field(default_factory=list)
 
     @property
+    def strange(self) -> bool:
+        """Whether the bucket has pictures, and not one of them is the gallery's."""
+        return bool(self.there) and self.wanted.isdisjoint(self.there)
+
+    @property
     def superfluous(self) -> list[str]:
         """Objects that no row of the gallery refers to."""
         return [key for hash, key in self.there.items() if hash not in self.wanted]

@@ -136,6 +136,12 @@ def _deploy(work: Work) -> Deployed:
 def _upload_pictures(work: Work) -> None:
     work.begin("pictures")
     found = work.pictures = images.compare(work.account, work.names.bucket, work.gallery)
+    if found.strange and not work.options.replace:
+        raise DeployError(
+            f"The deployment {work.names.name} holds {len(found.there):,} other pictures, and none "
+            f"of {work.options.gallery}.",
+            "Give this gallery a --name of its own, or say --replace to put it in their place.",
+        )
     images.upload(work.account, work.names.bucket, work.gallery, found, work.watcher.progress)
     for gone in found.missing[:10]:
         work.watcher.say(f"Left out: {gone.key}: {gone.reason}")

@@ -210,7 +210,12 @@ def _failed(
     told = "; ".join(causes[:3]) or reason or "CloudFormation gives no reason"
     return DeployError(
         f"The stack ended at {status}. {told}",
-        "What stood before still stands. Mend the cause and run it again.",
+        "What stood before still stands. "
+        + (
+            "Leave SnapStart out with --no-snapstart."
+            if "snapstart" in told.lower()
+            else "Mend the cause and run it again."
+        ),
     )
 
 
