@@ -129,7 +129,7 @@ RECIPES: Final[Mapping[str, tuple[str, Recipe]]] = {
         Recipe(temperature=0.1, epochs=5, batch_size=500, low_share=0.8),
     ),
     "fast": (
-        "the small network and the shipped model's loss; an hour on two cores",
+        "the small network and the shipped model's loss; half an hour on two cores",
         Recipe(temperature=0.1),
     ),
     "fast-triplet": (
