@@ -32,9 +32,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     monkeypatch.setenv("VIZINHO_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("VIZINHO_GALLERY", raising=False)
     point_to(monkeypatch, "http://127.0.0.1:9")
+    monkeypatch.setattr("vizinho.aws.package_image.shutil.which", lambda name: None)
     monkeypatch.setattr("time.sleep", lambda seconds: None)
 
     def run(*words: str, said: str = "") -> Result:
+        # Who says something sits at a terminal.
+        monkeypatch.setattr("vizinho.cli.console.at_terminal", lambda: bool(said))
         return CliRunner().invoke(build_app(), list(words), input=said)
 
     return run
@@ -120,6 +123,34 @@ def test_public_is_asked_for_aloud(run: Run, asked: list[DeployOptions]) -> None
     assert [options.public for options in asked] == [True, True]
 
 
+@pytest.mark.parametrize("words", ["deploy aws --public", "destroy aws"])
+def test_nobody_is_asked_without_a_terminal(
+    run: Run, asked: list[DeployOptions], words: str
+) -> None:
+    done = run(*words.split())
+    assert (done.exit_code, asked) == (1, [])
+    assert "This needs a yes" in done.stderr
+    assert done.stderr.endswith("Say --yes, or run it in a terminal.\n")
+    told = json.loads(run(*words.split(), "--json", said="y\n").stderr)["error"]
+    assert told["code"] == "deploy_error"
+    assert told["hint"] == "Say --yes, or run it in a terminal."
+
+
+@pytest.mark.parametrize("verb", ["deploy", "destroy"])
+def test_ctrl_c_says_that_it_can_be_run_again(
+    run: Run, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    def stop(*args: Any, **more: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(room, verb, stop)
+    done = run(verb, "aws", "--yes")
+    assert (done.exit_code, done.stdout) == (130, "")
+    assert done.stderr == "Stopped. Run it again: it goes on where it stopped.\n"
+    done = run(verb, "aws", "--yes", "--json")
+    assert (done.exit_code, json.loads(done.stderr)["error"]["message"]) == (130, "Stopped.")
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [
@@ -180,9 +211,21 @@ def test_a_plan_says_what_would_be_done_and_does_nothing(run: Run, reachable: Na
     assert "per 1,000 queries" in done.stdout
     assert "Nothing was changed." in done.stdout
     assert bucket.find(Account(), reachable) == "absent"
+    refused = run("deploy", "aws", "--dry-run", "--package", "image")
+    assert refused.exit_code == 1
+    assert "neither docker nor podman is installed" in " ".join(refused.stderr.split())
     told = json.loads(run("deploy", "aws", "--dry-run", "--public", "--json").stdout)
     assert told["steps"]["bucket"] == f"create {reachable.bucket}, anyone may read pictures"
     assert told["costs"]["usd_per_month"] > 0
+
+
+def test_an_image_that_cannot_be_built_is_refused_before_anything_is_made(
+    run: Run, reachable: Names
+) -> None:
+    done = run("deploy", "aws", "--package", "image")
+    assert done.exit_code == 1
+    assert "neither docker nor podman is installed" in " ".join(done.stderr.split())
+    assert bucket.find(Account(), reachable) == "absent"
 
 
 def test_status_and_destroy_of_a_half_made_deployment(run: Run, reachable: Names) -> None:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from vizinho.errors import VizinhoError
+from vizinho.errors import DeployError, VizinhoError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -62,6 +62,20 @@ def edge(command: Callable[P, R]) -> Callable[P, R]:
         raise typer.Exit(1)
 
     return wrapper
+
+
+def at_terminal() -> bool:
+    """Whether somebody may be typing: standard input is a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def require_answers(*, as_json: bool) -> None:
+    """Raises DeployError where nobody can be asked: no terminal to type into, or JSON wanted."""
+    if as_json or not at_terminal():
+        raise DeployError(
+            "This needs a yes, and there is nobody here to give it.",
+            "Say --yes, or run it in a terminal.",
+        )
 
 
 def report_error(error: VizinhoError, *, as_json: bool = False) -> None:

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vizinho.cli.console import AsJson, GalleryOption, edge, err, out, print_fields, print_json
+from vizinho.cli.console import (
+    AsJson,
+    GalleryOption,
+    edge,
+    err,
+    out,
+    print_fields,
+    print_json,
+    require_answers,
+)
+from vizinho.cli.stopping import can_be_run_again
 
 if TYPE_CHECKING:
     from vizinho.aws.deploy import Deployed, DeployOptions, Planned
@@ -109,10 +119,11 @@ def command(
         print_json(asdict(planned)) if as_json else _show_plan(planned)
         return
     if public and not yes:
+        require_answers(as_json=as_json)
         _ask_about_public(options)
     from vizinho.cli.deploy_view import DeployView
 
-    with DeployView(quiet=as_json) as view:
+    with can_be_run_again(as_json=as_json), DeployView(quiet=as_json) as view:
         done = deploy(options, view)
     print_json(asdict(done)) if as_json else _show(done)
 

@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vizinho.cli.console import AsJson, GalleryOption, edge, err, out, print_json
+from vizinho.cli.console import (
+    AsJson,
+    GalleryOption,
+    edge,
+    err,
+    out,
+    print_json,
+    require_answers,
+)
 from vizinho.cli.deploy import NameOption, Place, RegionOption
+from vizinho.cli.stopping import can_be_run_again
 
 if TYPE_CHECKING:
     from vizinho.aws.deploy import Removed
@@ -35,12 +44,13 @@ def command(
         _show(destroy(named, region=region, dry_run=True), "would be removed", as_json=as_json)
         return
     if not yes:
+        require_answers(as_json=as_json)
         listed = destroy(named, region=region, dry_run=True)
         if listed.removed:
             for each in listed.removed:
                 err().print(f"  {each}", markup=False, highlight=False)
             typer.confirm(f"Remove these of {named} in {listed.region}?", abort=True, err=True)
-    with DeployView(quiet=as_json) as view:
+    with can_be_run_again(as_json=as_json), DeployView(quiet=as_json) as view:
         done = destroy(named, region=region, watcher=view)
     _show(done, "removed", as_json=as_json)
 

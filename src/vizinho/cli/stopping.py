@@ -1,10 +1,16 @@
-"""Ctrl-C as a wish to stop between two steps."""
+"""Ctrl-C: as a wish to stop between two steps, or at once in what can be run again."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
+
+import typer
+
+from vizinho.cli.console import err, report_error
+from vizinho.errors import DeployError
 
 
 class Stopping:
@@ -29,3 +35,17 @@ class Stopping:
         self.end()
         self.asked = True
         self._say("Stopping after this step. Ctrl-C again to stop at once.")
+
+
+@contextmanager
+def can_be_run_again(*, as_json: bool) -> Iterator[None]:
+    """Ctrl-C inside ends the command with 130, and says that nothing is lost."""
+    stopped, hint = "Stopped.", "Run it again: it goes on where it stopped."
+    try:
+        yield
+    except KeyboardInterrupt:
+        if as_json:
+            report_error(DeployError(stopped, hint), as_json=True)
+        else:
+            err().print(f"{stopped} {hint}", markup=False, highlight=False)
+        raise typer.Exit(130) from None

@@ -30,6 +30,14 @@ def repository(account: Account, names: Names) -> dict[str, Any] | None:
     return dict(found) if ours else None
 
 
+def require(options: DeployOptions) -> None:
+    """See that an image, if one is wanted, can be built here. Raises DeployError."""
+    from vizinho.aws.package_image import find_engine
+
+    if options.package == "image":
+        find_engine()
+
+
 def stands(account: Account, names: Names) -> bool:
     """Whether there is a repository of ours."""
     return repository(account, names) is not None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from vizinho.aws.deploy import app as amplify
 from vizinho.aws.deploy import bucket as buckets
+from vizinho.aws.deploy import container, record, stack
 from vizinho.aws.deploy import pictures as images
-from vizinho.aws.deploy import record, stack
 from vizinho.aws.deploy.account import Account
 from vizinho.aws.deploy.bill import estimate_for
 from vizinho.aws.deploy.cloud_gallery import content_digest
@@ -26,6 +26,7 @@ def plan(options: DeployOptions) -> Planned:
         account = Account(options.region)
         with told(account):
             names = account.names(options.name)
+            container.require(options)
             standing = buckets.find(account, names)
             there = standing != "absent"
             last = record.read(account, names.bucket) if there else record.Record()

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from vizinho import __version__
 from vizinho.aws.deploy import app as amplify
 from vizinho.aws.deploy import bucket as buckets
-from vizinho.aws.deploy import function, record, stack
+from vizinho.aws.deploy import container, function, record, stack
 from vizinho.aws.deploy import pictures as images
 from vizinho.aws.deploy.account import Account
 from vizinho.aws.deploy.cloud_gallery import content_digest, pack_for, upload_gallery, upload_urls
@@ -82,6 +82,7 @@ def _deploy(work: Work) -> Deployed:
     names = work.names
     work.begin("account")
     # Whatever can't be changed is found out before anything is.
+    container.require(work.options)
     buckets.find(work.account, names)
     stack.find(work.account, names)
     if work.options.page:
