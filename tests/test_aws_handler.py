@@ -178,6 +178,7 @@ def test_cors(
             assert ("Vary" in headers) == (origins == ("https://page.example",))
     assert answer["statusCode"] == 204
     assert ("Access-Control-Allow-Methods" in headers) == (bool(origins) and origin is not None)
+    assert "DELETE" not in headers.get("Access-Control-Allow-Methods", "")
 
 
 def test_every_answer_has_the_security_headers(start: Start) -> None:
@@ -189,6 +190,10 @@ def test_every_answer_has_the_security_headers(start: Start) -> None:
         assert headers["Content-Security-Policy"].startswith("default-src 'none'")
     found = function.handle(rest_api("PUT", "/v1/search"), "1")
     assert (found["statusCode"], found["headers"]["Allow"]) == (405, "POST, OPTIONS")
+    # Removing is refused, so it is not offered.
+    found = function.handle(rest_api("PUT", "/v1/images/a.png"), "1")
+    assert (found["statusCode"], found["headers"]["Allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert "/docs" not in found["body"]
     assert function.handle(rest_api("HEAD", "/v1/model"), "1")["body"] == ""
 
 

@@ -21,6 +21,8 @@ from lambda_events import MAKERS, json_of
 from serving import LABELS, LIMIT, as_base64, key_of, make_gallery, picture
 from toys import encode
 from vizinho.aws.function import Function
+from vizinho.aws.routes import DESCRIBED
+from vizinho.contract.errors import DOCS
 from vizinho.serve.app import create_app
 from vizinho.serve.options import ServeOptions
 from vizinho.settings import FunctionSettings
@@ -205,10 +207,16 @@ def httpx_allow(response: httpx.Response) -> list[str]:
 
 
 def alike(body: dict[str, Any], event: dict[str, Any] | None) -> dict[str, Any]:
-    """An answer without what may differ: a clock, the address it was asked at, one hint."""
+    """An answer without what may differ: a clock, the address it was asked at, one hint, and where
+    the hints say that the API is described."""
     body.pop("took_ms", None)
     if body.get("error", {}).get("code") == "read_only":
         body["error"].pop("hint")
+    elif "error" in body:
+        hint = body["error"]["hint"]
+        here, there = ("at /docs", DESCRIBED) if event is None else (DESCRIBED, "at /docs")
+        assert there not in hint and DOCS not in hint
+        body["error"]["hint"] = hint.replace(here, DOCS)
     if "results" in body and isinstance(body["results"], dict):
         here = "https://here" if event is None else base_of(event)
         assert all(url.startswith(f"{here}/images/") for url in body["results"])

@@ -22,7 +22,7 @@ from vizinho.settings import FunctionSettings, load_function
 log = logging.getLogger("vizinho.aws")
 
 _AGAIN_SECONDS = 5
-_METHODS = "GET, HEAD, POST, DELETE"
+_METHODS = "GET, HEAD, POST"
 
 
 class Function:

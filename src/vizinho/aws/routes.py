@@ -30,6 +30,8 @@ from vizinho.images import media_type
 from vizinho.settings import FunctionSettings
 
 _READ_SECONDS = 10
+# There is no /docs here.
+DESCRIBED = "in Vizinho's documentation, docs/api.md"
 _READ_ONLY = "Change it where it is, with vizinho add and vizinho remove, and deploy it again."
 
 
@@ -73,7 +75,9 @@ class Routes:
         if "GET" in methods:
             methods["HEAD"] = methods["GET"]
         if request.method not in methods:
-            allowed = ", ".join([*methods, "OPTIONS"])
+            # What would only be told that the gallery is not changed here is not offered.
+            taken = [method for method, route in methods.items() if route != self._refuse]
+            allowed = ", ".join([*taken, "OPTIONS"])
             raise errors.of_status(405, headers={"Allow": allowed})
         return methods[request.method](request, rest)
 
@@ -211,7 +215,7 @@ class Routes:
 
 def refusal(error: errors.ApiError) -> Answer:
     """An error as the answer to send."""
-    return Answer(error.status, dict(error.headers), error.body())
+    return Answer(error.status, dict(error.headers), error.body(DESCRIBED))
 
 
 def _json(body: dict[str, Any]) -> Answer:

@@ -11,6 +11,8 @@ from vizinho import errors as core
 log = logging.getLogger("vizinho.contract")
 
 RETRY_SECONDS = 1
+DOCS = "{docs}"
+"""Stands in a hint for where the API is described, which whoever sends the error knows."""
 
 _CORE: dict[type[core.VizinhoError], tuple[int, str]] = {
     core.NotAnImage: (415, "not_an_image"),
@@ -24,11 +26,15 @@ _CORE: dict[type[core.VizinhoError], tuple[int, str]] = {
 }
 
 _HTTP: dict[int, tuple[str, str, str]] = {
-    404: ("not_found", "There is nothing at this address.", "The addresses are listed at /docs."),
+    404: (
+        "not_found",
+        "There is nothing at this address.",
+        f"The addresses are listed {DOCS}.",
+    ),
     405: (
         "method_not_allowed",
         "This address does not take that method.",
-        "The methods it takes are in the Allow header and at /docs.",
+        f"The methods it takes are in the Allow header and {DOCS}.",
     ),
 }
 
@@ -52,9 +58,10 @@ class ApiError(Exception):
         self.status, self.code, self.message, self.hint = status, code, message, hint
         self.headers = dict(headers or {})
 
-    def body(self) -> dict[str, Any]:
-        """This error as the JSON to send."""
-        return {"error": {"code": self.code, "message": self.message, "hint": self.hint}}
+    def body(self, docs: str = "at /docs") -> dict[str, Any]:
+        """This error as the JSON to send; ``docs`` says where the API is described."""
+        hint = self.hint.replace(DOCS, docs)
+        return {"error": {"code": self.code, "message": self.message, "hint": hint}}
 
 
 def bad_field(field: str, message: str, hint: str = "") -> ApiError:

@@ -10,12 +10,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from vizinho.contract.errors import ApiError, bad_field
+from vizinho.contract.errors import DOCS, ApiError, bad_field
 from vizinho.engines.filters import where
 from vizinho.errors import GalleryError, SettingsError
 from vizinho.images import Crop
 
-HINT = "The fields are described at /docs."
+HINT = f"The fields are described {DOCS}."
 
 
 class Range(NamedTuple):
@@ -76,7 +76,7 @@ def json_fields(text: bytes) -> SearchFields:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ApiError(400, "not_json", "The body is not JSON.", "See /docs.") from error
+        raise ApiError(400, "not_json", "The body is not JSON.", HINT) from error
     if not isinstance(value, dict):
         raise bad_field("body", "Input should be an object", HINT)
     fields = _checked(value, _SEARCH + PICTURES)
