@@ -205,7 +205,7 @@ def test_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("said", "told"),
     [
-        ("ERROR: [Errno 28] No space left on device", "is full"),
+        ("ERROR: [Errno 28] No space left on device", "disk with .*/cache/libraries is full"),
         ("ERROR: No matching distribution found for numpy==2.4.6", "glibc 2.26"),
         ("ERROR: something new", "something new"),
     ],
@@ -219,4 +219,16 @@ def test_what_pip_says_in_our_words(
     pip.chmod(0o755)
     monkeypatch.setattr(package_wheels, "_pip", lambda: [str(pip)])
     with pytest.raises(DeployError, match=told):
+        package_wheels.libraries(HERE, tmp_path / "cache")
+    assert list((tmp_path / "cache" / "libraries").iterdir()) == []
+
+
+def test_pip_works_on_the_disk_of_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pip = tmp_path / "pip"
+    pip.write_text('#!/bin/sh\necho "$TMPDIR" >&2\nexit 1\n')
+    pip.chmod(0o755)
+    monkeypatch.setattr(package_wheels, "_pip", lambda: [str(pip)])
+    with pytest.raises(DeployError, match=f"libraries: {tmp_path}/cache/libraries/"):
         package_wheels.libraries(HERE, tmp_path / "cache")

@@ -215,7 +215,8 @@ def alike(body: dict[str, Any], event: dict[str, Any] | None) -> dict[str, Any]:
     elif "error" in body:
         hint = body["error"]["hint"]
         here, there = ("at /docs", DESCRIBED) if event is None else (DESCRIBED, "at /docs")
-        assert there not in hint and DOCS not in hint
+        assert there not in hint
+        assert DOCS not in hint
         body["error"]["hint"] = hint.replace(here, DOCS)
     if "results" in body and isinstance(body["results"], dict):
         here = "https://here" if event is None else base_of(event)

@@ -123,7 +123,8 @@ def libraries(
     if place.is_dir():
         return place
     with disk_errors(cache), workshop(place.parent) as folder:
-        _install(wanted_here, target, folder)
+        with workshop(place.parent) as scratch:
+            _install(wanted_here, target, folder, scratch)
         for path in [p for p in folder.rglob("*") if p.is_file()]:
             if not wanted(PurePosixPath(path.relative_to(folder).as_posix())):
                 path.unlink()
@@ -147,8 +148,11 @@ def compile_folder(folder: Path, compiler: str | None) -> None:
         )
 
 
-def _install(wanted_here: Sequence[str], target: Target, folder: Path) -> None:
+def _install(wanted_here: Sequence[str], target: Target, folder: Path, scratch: Path) -> None:
+    # pip unpacks in the temporary folder, which is often small: it gets one on the cache's disk.
+    where = ("env", f"TMPDIR={scratch}") if os.name == "posix" else ()
     command = [
+        *where,
         *_pip(),
         "install",
         "--quiet",
@@ -166,7 +170,7 @@ def _install(wanted_here: Sequence[str], target: Target, folder: Path) -> None:
     ]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        raise _explained(done.stderr, wanted_here, target)
+        raise _explained(done.stderr, wanted_here, target, folder.parent)
 
 
 def _pip() -> list[str]:
@@ -194,10 +198,10 @@ _NO_NETWORK = (
 )
 
 
-def _explained(text: str, wanted_here: Sequence[str], target: Target) -> DeployError:
+def _explained(text: str, wanted_here: Sequence[str], target: Target, shelf: Path) -> DeployError:
     names = ", ".join(wanted_here)
     if "No space left" in text:
-        return _full("the temporary folder")
+        return _full(str(shelf))
     if any(word in text for word in _NO_NETWORK):
         return DeployError(
             f"The function's libraries ({names}) can't be fetched: no package index answers.",
@@ -224,7 +228,7 @@ def last_line(text: str) -> str:
 def _full(what: str) -> DeployError:
     return DeployError(
         f"The package can't be built: the disk with {what} is full.",
-        "Free about 500 MB and run it again.",
+        "Free about 500 MB there, or set VIZINHO_CACHE to another folder, and run it again.",
     )
 
 
