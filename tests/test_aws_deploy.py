@@ -231,6 +231,10 @@ def test_a_picture_that_changed_since_it_was_indexed_is_not_passed_off_as_the_ol
     assert [gone.key for gone in found.missing] == [row.key]
     assert "vizinho index" in found.missing[0].reason
     assert len(keys(account, names)) == 11
+    path.unlink()
+    (gone,) = uploaded(account, names, toy_gallery).missing
+    assert str(path) in gone.reason
+    assert f"`vizinho index {toy_gallery.folder}` takes it out" in gone.reason
 
 
 def test_a_packed_gallery_is_whole_once_its_description_is_there(

@@ -240,7 +240,12 @@ def test_status_and_destroy_of_a_half_made_deployment(run: Run, reachable: Names
     assert "never to the end" in seen
     done = run("destroy", "aws", "--yes")
     assert f"removed: 3 objects of {reachable.bucket}" in done.stdout
-    assert "it holds what is not ours: diary.txt" in done.stdout
+    assert "it holds what is not ours: diary.txt; take that out and run this again" in done.stdout
+    seen = run("status", "aws").stdout
+    assert "taken down; the bucket is left because it holds diary.txt" in seen
+    assert "never" not in seen
+    listed = json.loads(run("destroy", "aws", "--dry-run", "--json").stdout)
+    assert (listed["dry_run"], listed["removed"]) == (True, [])
     s3.delete_object(Bucket=reachable.bucket, Key="diary.txt")
     assert f"removed: bucket {reachable.bucket}" in run("destroy", "aws", "--yes").stdout
     assert run("destroy", "aws", "--yes").stdout == "Nothing stands of toy in eu-west-1.\n"

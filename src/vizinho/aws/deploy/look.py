@@ -13,6 +13,7 @@ from vizinho.aws.deploy.cloud_gallery import content_digest
 from vizinho.aws.deploy.mishaps import told
 from vizinho.aws.deploy.objects import exists, listing
 from vizinho.aws.deploy.options import Names, check_name
+from vizinho.aws.deploy.remove import left_behind
 from vizinho.aws.deploy.results import Status
 
 
@@ -50,6 +51,11 @@ def _look(account: Account, names: Names, gallery: Path | None) -> Status:
     stands = standing != "absent" or made is not None or app is not None
     if stands:
         parts["last deployed"] = last.deployed or "never to the end: run the deployment again"
+    if standing == "ours" and made is None and app is None:
+        others = left_behind(account, names)
+        if others is not None:
+            parts["last deployed"] = f"taken down; the bucket is left because it holds {others}"
+            gallery = None
     if standing != "absent" and (found := locks.holder(account.client("s3"), names.bucket)):
         who, age, _ = found
         at_it = f"{who.get('owner', 'somebody')} since {who.get('since', '?')}"

@@ -6,6 +6,7 @@ comparing, and an interrupted upload goes on where it stopped.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -143,7 +144,11 @@ def _bytes_of(gallery: GalleryView, row: Row) -> bytes | str:
     try:
         data, _ = gallery.image_bytes(row.key)
     except (GalleryError, ImageError) as error:
-        return error.message
+        folder = gallery.folder
+        if folder is None or (folder / row.key).exists():
+            return error.message
+        way_out = f"vizinho index {shlex.quote(str(folder))}"
+        return f"There is no file {folder / row.key} any more; `{way_out}` takes it out."
     if content_hash(data) != row.hash:
         return f"{row.key} has changed since it was indexed; `vizinho index` takes it up."
     return data

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 
 from vizinho.aws.deploy import app as amplify
 from vizinho.aws.deploy import bucket as buckets
@@ -89,20 +90,34 @@ def _remove_bucket(
     elif others == [locks.KEY]:
         done.left.append(f"{what}: somebody is deploying into it")
     else:
-        more = f" and {len(others) - 1:,} more" if len(others) > 1 else ""
-        done.left.append(f"{what}: it holds what is not ours: {others[0]}{more}")
+        done.left.append(
+            f"{what}: it holds what is not ours: {_named(others)}; take that out and run this "
+            "again, or keep the bucket"
+        )
+
+
+def left_behind(account: Account, names: Names) -> str | None:
+    """What a bucket of which all that is ours was removed still holds; None for any other."""
+    keys = [key for key, _ in listing(account, names.bucket)]
+    if not keys or any(_is_ours(key) or key == locks.KEY for key in keys):
+        return None
+    return _named(keys)
+
+
+def _named(keys: Sequence[str]) -> str:
+    return keys[0] + (f" and {len(keys) - 1:,} more" if len(keys) > 1 else "")
+
+
+def _is_ours(key: str) -> bool:
+    return key.startswith(_PREFIXES) or key in _OBJECTS
 
 
 def _our_keys(account: Account, names: Names) -> list[str]:
-    return [
-        key
-        for key, _ in listing(account, names.bucket)
-        if key.startswith(_PREFIXES) or key in _OBJECTS
-    ]
+    return [key for key, _ in listing(account, names.bucket) if _is_ours(key)]
 
 
 def _listed(account: Account, names: Names) -> Removed:
-    done = Removed(names.name, names.region)
+    done = Removed(names.name, names.region, dry_run=True)
     standing = buckets.find(account, names)
     if stack.find(account, names) is not None:
         done.removed.append(f"stack {names.stack}")

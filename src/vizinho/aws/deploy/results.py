@@ -59,9 +59,10 @@ class Status:
 
 @dataclass
 class Removed:
-    """What a removal took away (or, when only asked, would), and what it left and why."""
+    """What a removal took away (or, in a ``dry_run``, would), and what it left and why."""
 
     name: str
     region: str
     removed: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    dry_run: bool = False
