@@ -74,6 +74,15 @@ def test_with_a_profile_that_is_not_there(monkeypatch: pytest.MonkeyPatch, offli
         status("toy")
 
 
+def test_what_answers_may_not_be_aws() -> None:
+    from botocore.parsers import ResponseParserError
+
+    # A hotel's login page, or a proxy that says nothing.
+    with pytest.raises(DeployError, match="is not AWS") as caught, told():
+        raise ResponseParserError("no element found")
+    assert "proxy" in caught.value.hint
+
+
 def test_without_network(monkeypatch: pytest.MonkeyPatch, offline: None) -> None:
     monkeypatch.setattr("time.sleep", lambda seconds: None)
     with pytest.raises(DeployError, match=r"can't be reached: .*127\.0\.0\.1:9") as caught:

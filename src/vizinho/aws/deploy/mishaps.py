@@ -57,6 +57,7 @@ def translate(error: Exception, account: Account | None = None) -> DeployError |
     """The DeployError for one of botocore's errors; None for errors of others."""
     from botocore import exceptions as botocore
     from botocore.exceptions import BotoCoreError, ClientError
+    from botocore.parsers import ResponseParserError
 
     if isinstance(error, ClientError):
         return _refused(error, account)
@@ -85,6 +86,11 @@ def translate(error: Exception, account: Account | None = None) -> DeployError |
             f"AWS can't be reached: {error}",
             "Check the network, a proxy, the region's spelling and AWS_ENDPOINT_URL. Run it again "
             "and it goes on where it stopped.",
+        )
+    if isinstance(error, ResponseParserError):
+        return DeployError(
+            "What answers in the place of AWS is not AWS: its answer can't be read.",
+            "Check the network, a proxy and AWS_ENDPOINT_URL, then run it again.",
         )
     if isinstance(error, BotoCoreError):
         return DeployError(f"AWS could not be asked: {error}")
