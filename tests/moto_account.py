@@ -11,22 +11,30 @@ REGION = "eu-west-1"
 
 
 @contextmanager
-def moto_account(monkeypatch: pytest.MonkeyPatch, region: str | None = REGION) -> Iterator[str]:
-    """Yields the endpoint; boto3 finds it, and nothing of the machine's own settings of AWS."""
+def moto_server() -> Iterator[str]:
+    """An empty account behind HTTP; yields its endpoint.
+
+    All of moto's servers in a process are one account, so what another test left is forgotten.
+    """
+    import httpx
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    point_to(monkeypatch, endpoint, region)
     try:
-        import httpx
-
-        httpx.post(f"{endpoint}/moto-api/reset", timeout=60)
-        yield endpoint
+        host, port = server.get_host_and_port()
+        httpx.post(f"http://{host}:{port}/moto-api/reset", timeout=60).raise_for_status()
+        yield f"http://{host}:{port}"
     finally:
         server.stop()
+
+
+@contextmanager
+def moto_account(monkeypatch: pytest.MonkeyPatch, region: str | None = REGION) -> Iterator[str]:
+    """`moto_server`, where boto3 finds it, and nothing of the machine's own settings of AWS."""
+    with moto_server() as endpoint:
+        point_to(monkeypatch, endpoint, region)
+        yield endpoint
 
 
 def point_to(monkeypatch: pytest.MonkeyPatch, endpoint: str, region: str | None = REGION) -> None:

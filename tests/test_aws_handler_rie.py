@@ -12,6 +12,7 @@ import pytest
 
 import rie
 from lambda_events import MAKERS, function_url, json_of
+from moto_account import moto_server
 from rie import Function, require_rie
 from serving import as_base64, key_of, make_gallery, picture
 from vizinho.engines import Row
@@ -83,15 +84,11 @@ def test_a_gallery_that_is_not_there(tmp_path: Path) -> None:
 def test_a_gallery_and_pictures_out_of_s3(gallery: Path, tmp_path: Path) -> None:
     """As deployed: the packed gallery comes from the bucket, and so do the pictures, by link."""
     import boto3
-    from moto.server import ThreadedMotoServer
 
     def address(row: Row) -> str:
         return f"s3://demo/images/{row.hash[:2]}/{row.hash}.png"
 
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    try:
-        endpoint = f"http://127.0.0.1:{server.get_host_and_port()[1]}"
+    with moto_server() as endpoint:
         s3 = boto3.client(
             "s3", "us-east-1", endpoint_url=endpoint, aws_access_key_id="a",
             aws_secret_access_key="b",
@@ -120,8 +117,6 @@ def test_a_gallery_and_pictures_out_of_s3(gallery: Path, tmp_path: Path) -> None
             body = b'{"key": "test/00003.png", "crop": {"right": 0.5}, "k": 1}'
             part = function.invoke(function_url("POST", "/v1/search", **ask, body=body))
             assert part["statusCode"] == 200, (part, function.log)
-    finally:
-        server.stop()
 
 
 def test_nothing_is_left_running(gallery: Path) -> None:

@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from moto_account import moto_server
 from vizinho.aws.links import Links
 from vizinho.errors import DeployError, SettingsError
 from vizinho.settings import FUNCTION_UPLOAD_BYTES, FunctionKeys, FunctionSettings, load_function
@@ -126,13 +127,8 @@ def test_a_restored_function_asks_for_its_keys_and_again_before_they_end(source:
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """moto's S3 over HTTP; its address."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
+    with moto_server() as endpoint:
+        yield endpoint
 
 
 def status(url: str) -> tuple[int, bytes]:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from moto_account import moto_server
 from vizinho.aws import remote
 from vizinho.aws.remote import fetch_gallery
 from vizinho.errors import DeployError, GalleryDamaged, GalleryError, GalleryNotFound
@@ -28,13 +29,8 @@ BUCKET = "vizinho-test"
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
     """moto's S3 over HTTP; its address."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    _, port = server.get_host_and_port()
-    yield f"http://127.0.0.1:{port}"
-    server.stop()
+    with moto_server() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture(autouse=True)
