@@ -45,6 +45,7 @@ class Catalogue:
         *,
         offset: int = 0,
         filter: Filter | None = None,
+        exact: bool = False,
     ) -> list[list[Hit]]:
         """The ``k`` nearest rows of each query, exactly, after skipping ``offset``."""
         if k < 1 or offset < 0:
@@ -79,6 +80,16 @@ class Catalogue:
             f"SELECT {COLUMNS} FROM images WHERE {condition} ORDER BY {self.order} LIMIT ? OFFSET ?"
         )
         return [row_of(record) for record in self._select(query, [*values, limit, offset])]
+
+    def walk(self, after: str = "", limit: int = 1000, label: str | None = None) -> list[Row]:
+        """The next rows in the order of their keys."""
+        condition, values = where({} if label is None else {"label": label})
+        query = f"SELECT {COLUMNS} FROM images WHERE {condition} AND key > ? ORDER BY key LIMIT ?"
+        return [row_of(record) for record in self._select(query, [*values, after, limit])]
+
+    def labels(self) -> dict[str | None, int]:
+        """How many rows each label has."""
+        return dict(self._select("SELECT label, count(*) FROM images GROUP BY label", []))
 
     def close(self) -> None:
         """Close the file."""

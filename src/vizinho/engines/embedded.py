@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,6 +108,13 @@ class EmbeddedEngine(Catalogue):
         with self._writing():
             return self._delete(keys)
 
+    def update(self, rows: Sequence[Row]) -> int:
+        """Give rows a new label, URL and metadata in one transaction; how many there were."""
+        records = [(row.url, row.label, metadata_text(row), row.key) for row in rows]
+        query = "UPDATE images SET url = ?, label = ?, metadata = ? WHERE key = ?"
+        with self._writing() as db:
+            return sum(db.execute(query, record).rowcount for record in records)
+
     def _delete(self, keys: Sequence[str]) -> int:
         removed = 0
         for key in keys:
@@ -130,6 +138,15 @@ class EmbeddedEngine(Catalogue):
         """How many rows there are."""
         ((count,),) = self._select("SELECT count(*) FROM images", [])
         return int(count)
+
+    def describe(self) -> dict[str, Any]:
+        """How it searches now: every vector is compared."""
+        return {
+            "index": "flat",
+            "exact": True,
+            "vectors": self.count(),
+            "bytes": self.path.stat().st_size,
+        }
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

@@ -16,7 +16,7 @@ import sqlite3
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -105,6 +105,10 @@ class PackedEngine(Catalogue):
         """Raises GalleryError: a packed gallery doesn't change."""
         raise read_only(self.path.parent)
 
+    def update(self, rows: Sequence[Row]) -> int:
+        """Raises GalleryError: a packed gallery doesn't change."""
+        raise read_only(self.path.parent)
+
     def scan(self, offset: int = 0, limit: int = 100, label: str | None = None) -> list[Row]:
         """Rows in the order of their keys."""
         if label is not None:
@@ -125,6 +129,16 @@ class PackedEngine(Catalogue):
     def count(self) -> int:
         """How many rows there are."""
         return len(self._flat.ids)
+
+    def describe(self) -> dict[str, Any]:
+        """How it searches: every vector is compared."""
+        files = (self.path, self.path.with_name(VECTORS))
+        return {
+            "index": "flat",
+            "exact": True,
+            "vectors": self.count(),
+            "bytes": sum(file.stat().st_size for file in files),
+        }
 
     def _current(self) -> FlatVectors:
         return self._flat

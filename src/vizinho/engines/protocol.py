@@ -65,6 +65,14 @@ class Engine(Protocol):
         """Remove rows; unknown keys are passed over. Returns how many there were."""
         ...
 
+    def update(self, rows: Sequence[Row]) -> int:
+        """Give rows that are here, by key, a new label, URL and metadata.
+
+        Their hash and vector stay as they are, whatever the given rows say; unknown keys are
+        passed over. Returns how many there were.
+        """
+        ...
+
     def search(
         self,
         vectors: NDArray[np.float32],
@@ -72,11 +80,14 @@ class Engine(Protocol):
         *,
         offset: int = 0,
         filter: Filter | None = None,
+        exact: bool = False,
     ) -> list[list[Hit]]:
         """For each query of ``vectors`` [Q, D] its ``k`` nearest rows, from rank ``offset`` on.
 
-        Only rows that pass ``filter`` are ranked. Distances are recomputed in float64; equal ones
-        are ordered by key. Raises GalleryError for k < 1, offset < 0 or vectors of another shape.
+        Only rows that pass ``filter`` are ranked. Distances are Euclidean in float64; equal ones
+        are ordered by key. Which rows are nearest may be left to an index that misses a few;
+        ``exact`` compares with every vector instead. Raises GalleryError for k < 1, offset < 0 or
+        vectors of another shape.
         """
         ...
 
@@ -92,12 +103,32 @@ class Engine(Protocol):
         """Rows in the order of their keys, ``limit`` from ``offset``; of one label if given."""
         ...
 
+    def walk(self, after: str = "", limit: int = 1000, label: str | None = None) -> list[Row]:
+        """``limit`` rows whose keys come after ``after``, in their order; of one label if given.
+
+        From key to key a gallery of any size is gone through in flat memory, and rows that come or
+        go meanwhile shift nothing.
+        """
+        ...
+
+    def labels(self) -> dict[str | None, int]:
+        """How many rows each label has; None stands for rows without one."""
+        ...
+
     def vectors(self, keys: Sequence[str]) -> NDArray[np.float32]:
         """The vectors of ``keys`` [N, D]. Raises KeyNotFound for the first unknown one."""
         ...
 
     def count(self) -> int:
         """How many rows there are."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """How it searches now, as JSON values.
+
+        At least ``index`` ("flat", "ivf", ...), ``exact`` (whether `search` always finds the very
+        nearest), ``vectors`` (how many) and ``bytes`` (what all of it takes on disk).
+        """
         ...
 
     def close(self) -> None:
