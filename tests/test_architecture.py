@@ -23,11 +23,12 @@ LONGEST = 300
 ROWS: tuple[tuple[frozenset[str], ...], ...] = (
     (frozenset({"__main__", "__init__"}),),
     (frozenset({"cli"}),),
-    (frozenset({"serve"}), frozenset({"train"}), frozenset({"aws"})),
+    (frozenset({"serve"}), frozenset({"train"}), frozenset({"aws"}), frozenset({"cluster"})),
     (frozenset({"contract"}),),
-    (frozenset({"settings"}), frozenset({"gallery"})),
+    (frozenset({"gallery"}),),
     (frozenset({"report"}),),
     (frozenset({"evaluate"}), frozenset({"calibrate"})),
+    (frozenset({"sources"}),),
     (
         frozenset({"embedder", "bundle"}),
         frozenset({"engines"}),
@@ -36,6 +37,7 @@ ROWS: tuple[tuple[frozenset[str], ...], ...] = (
     ),
     (frozenset({"preprocess"}),),
     (frozenset({"images"}),),
+    (frozenset({"settings"}),),
     (frozenset({"errors"}), frozenset({"progress"})),
 )
 # Reached by every command, so torch and boto3 must not come with them.

@@ -7,6 +7,7 @@
     │   ├── NotAnImage           the bytes are of no format we read
     │   ├── UnreadableImage      a known format, but broken, cut short or empty
     │   └── ImageTooLarge        more pixels than the decoder may hold
+    ├── SourceError              pictures can't be listed or fetched from where they are
     ├── DatasetError             no labelled pictures where they were looked for
     ├── DownloadError            a file could not be fetched, or its checksum is wrong
     ├── BundleError              a model bundle is missing, incomplete or damaged
@@ -14,6 +15,7 @@
     │   ├── GalleryNotFound      no gallery at that path
     │   ├── GalleryExists        there is one already
     │   ├── GalleryBusy          another process is writing to it
+    │   ├── GalleryUnreachable   the server that keeps it does not answer
     │   ├── GalleryDamaged       its files contradict each other
     │   ├── FingerprintMismatch  its vectors were made by another model
     │   └── KeyNotFound          no picture of that key
@@ -59,6 +61,10 @@ class ImageTooLarge(ImageError):
     """More pixels than the decoder may hold in memory."""
 
 
+class SourceError(VizinhoError):
+    """A folder, bucket or list of pictures can't be read at all: missing, refused, out of reach."""
+
+
 class DatasetError(VizinhoError):
     """No labelled pictures where they were looked for."""
 
@@ -85,6 +91,10 @@ class GalleryExists(GalleryError):
 
 class GalleryBusy(GalleryError):
     """Another process is writing to the gallery."""
+
+
+class GalleryUnreachable(GalleryError):
+    """The server that keeps the gallery does not answer, or is not ready."""
 
 
 class GalleryDamaged(GalleryError):

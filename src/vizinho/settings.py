@@ -22,7 +22,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from vizinho.errors import SettingsError
 
@@ -203,6 +203,23 @@ def load_function(environ: Mapping[str, str] | None = None) -> FunctionSettings:
         ),
         region=env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or "us-east-1",
         endpoint=env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL"),
+    )
+
+
+class S3Settings(NamedTuple):
+    """Where buckets are: ``region`` if one is named, ``endpoint`` where S3 is not AWS's own."""
+
+    region: str | None
+    endpoint: str | None
+
+
+def load_s3(environ: Mapping[str, str] | None = None) -> S3Settings:
+    """AWS's own variables: ``AWS_REGION`` or ``AWS_DEFAULT_REGION``, ``AWS_ENDPOINT_URL_S3`` or
+    ``AWS_ENDPOINT_URL``."""
+    env = _environ(environ)
+    return S3Settings(
+        env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or None,
+        env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or None,
     )
 
 

@@ -69,6 +69,16 @@ class ParquetStore:
 
 
 @dataclass(frozen=True)
+class Columns:
+    """Which columns hold what; None where there is none. ``classes``: names of integer labels."""
+
+    image: str | None
+    image_is_struct: bool
+    label: str | None
+    classes: list[str] | None
+
+
+@dataclass(frozen=True)
 class _Columns:
     image: str
     image_is_struct: bool
@@ -140,6 +150,19 @@ def load_parquet(
 
 
 def _find_columns(schema: Any, path: Path) -> _Columns:
+    found = find_columns(schema)
+    if found.image is None or found.label is None:
+        lacking = "picture column (bytes)" if found.image is None else "label column"
+        raise DatasetError(
+            f"{path} has no {lacking}; its columns are {', '.join(schema.names) or 'none'}.",
+            f"Name them {_IMAGE_COLUMNS[0]!r} and {_LABEL_COLUMNS[0]!r}.",
+        )
+    return _Columns(found.image, found.image_is_struct, found.label, found.classes)
+
+
+def find_columns(schema: Any) -> Columns:
+    """The picture and the label column of an Arrow schema, told by name and type, classes by the
+    Hugging Face features in it."""
     import pyarrow as pa
 
     features = _features(schema)
@@ -163,15 +186,10 @@ def _find_columns(schema: Any, path: Path) -> _Columns:
     tagged = [name for name in labels if features.get(name, {}).get("_type") == "ClassLabel"]
     label = _prefer(tagged, _LABEL_COLUMNS) or _prefer(labels, _LABEL_COLUMNS)
     label = label or (tagged[0] if tagged else None)
-    if image is None or label is None:
-        lacking = "picture column (bytes)" if image is None else "label column"
-        raise DatasetError(
-            f"{path} has no {lacking}; its columns are {', '.join(fields) or 'none'}.",
-            f"Name them {_IMAGE_COLUMNS[0]!r} and {_LABEL_COLUMNS[0]!r}.",
-        )
-    names = features.get(label, {}).get("names")
-    struct = pa.types.is_struct(fields[image]) and fields[image].get_field_index("path") >= 0
-    return _Columns(image, struct, label, list(names) if isinstance(names, list) else None)
+    names = features.get(label or "", {}).get("names")
+    kind = fields[image] if image is not None else None
+    struct = kind is not None and pa.types.is_struct(kind) and kind.get_field_index("path") >= 0
+    return Columns(image, struct, label, list(names) if isinstance(names, list) else None)
 
 
 def _features(schema: Any) -> dict[str, Any]:
