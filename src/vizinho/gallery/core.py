@@ -1,45 +1,36 @@
-"""The gallery itself: what `GalleryView` reads, and the writing half: create, add, remove."""
+"""The gallery itself: what `GalleryView` reads, and all that changes it: create, add, remove."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from vizinho.engines import Engine
-from vizinho.engines.packed import PackedEngine, read_only
+from vizinho.engines import Row
 from vizinho.errors import GalleryError
-from vizinho.gallery import layout
 from vizinho.gallery.opening import create
-from vizinho.gallery.records import AddReport, NewImage
-from vizinho.gallery.view import GalleryView
+from vizinho.gallery.records import KEEP, AddReport, Keep, LabelReport, NewImage
+from vizinho.gallery.writer import GalleryWriter
 from vizinho.progress import Progress
 
 # What only writing needs is imported where it writes: a search should start in no time.
 if TYPE_CHECKING:
     from vizinho.datasets import LabelledImages
-    from vizinho.gallery.intake import Intake, Wanted
-    from vizinho.gallery.pipeline import Outcome
+    from vizinho.sources import SourceItem
 
 
-class Gallery(GalleryView):
+class Gallery(GalleryWriter):
     """Pictures with their embeddings, in one folder; open it with `open` or make it with `create`.
 
-    One process writes at a time (others get GalleryBusy), any number read beside it and see what it
-    commits. All methods may be called from several threads. A packed gallery is opened like any
-    other; what would write to it raises GalleryError.
+    One process writes at a time, any number read beside it and see what it commits. Another writer
+    waits as long as ``patience`` says and then gets GalleryBusy. All methods may be called from
+    several threads. A packed gallery is opened like any other; what would write to it raises
+    GalleryError.
     """
-
-    def __init__(self, path: Path, about: layout.About, engine: Engine) -> None:
-        super().__init__(path, about, engine)
-        self.workers = 0
-        """Threads that index; 0 means one per core."""
-        self._turn = threading.Lock()
 
     @classmethod
     def create(
@@ -60,18 +51,57 @@ class Gallery(GalleryView):
         create(Path(path), model, overwrite=overwrite, precision=precision)
         return cls.open(path)
 
-    def add(self, items: Iterable[NewImage], *, progress: Progress | None = None) -> AddReport:
+    def add(
+        self,
+        items: Iterable[NewImage],
+        *,
+        at_once: bool = False,
+        progress: Progress | None = None,
+    ) -> AddReport:
         """Add pictures; one that is here already stays one, a broken one is skipped and listed.
 
-        Batches are committed as they come. Raises GalleryBusy, and GalleryError for a key that
-        can't be one or a disk that refuses.
+        Batches are committed as they come; with ``at_once`` all is one batch, which takes memory
+        for each vector. Raises GalleryBusy, and GalleryError for a key that can't be one or a disk
+        that refuses.
         """
         from vizinho.gallery.jobs import image_job
 
         total = len(items) if isinstance(items, Sequence) else None
         jobs = (image_job(number, item) for number, item in enumerate(items, 1))
         with self._reporting() as report:
-            self._intake(report).run(jobs, total, progress)
+            self._intake(report, at_once=at_once).run(jobs, total, progress)
+        return report
+
+    def add_sources(
+        self,
+        items: Iterable[SourceItem],
+        *,
+        key: str | None = None,
+        label: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        copy: bool = False,
+        progress: Progress | None = None,
+    ) -> AddReport:
+        """`add` what `vizinho.sources.open_sources` finds: files, folders, buckets, parquet.
+
+        ``key`` names a single picture. ``label`` is for them all, in place of what the source says;
+        ``metadata`` is added to each picture's own. Files are copied into the gallery; pictures of
+        a bucket stay there unless ``copy``. A source that fails on the way is listed among what was
+        skipped, without a name; the others follow. Raises GalleryBusy, GalleryError, SourceError.
+        """
+        from vizinho.gallery.jobs import source_jobs
+
+        with self._reporting() as report:
+            jobs = source_jobs(
+                items,
+                report.skipped,
+                key=key,
+                label=label,
+                metadata=metadata or {},
+                copy=copy,
+            )
+            self._intake(report).run(jobs, None, progress)
+            report.skipped += getattr(items, "skipped", [])
         return report
 
     def add_dataset(self, dataset: LabelledImages, progress: Progress | None = None) -> AddReport:
@@ -119,20 +149,81 @@ class Gallery(GalleryView):
             sync.run(lambda before: self._intake(report, before), progress)
         return report
 
-    def remove(self, keys: Iterable[str]) -> int:
+    def remove(self, keys: Iterable[str], *, progress: Progress | None = None) -> int:
         """Remove pictures; unknown keys are passed over. Returns how many there were.
 
-        A picture whose file is still in the mirrored folder comes back with the next
-        `sync_folder`. Raises GalleryBusy.
+        Keys may be a stream; each thousand is a batch that is removed wholly or not at all. A
+        picture whose file is still in the mirrored folder comes back with the next `sync_folder`.
+        Raises GalleryBusy.
         """
-        from vizinho.gallery.intake import drop_blobs
+        from vizinho.gallery.changes import remove
 
-        keys = list(keys)
         with self._writing():
-            hashes = [row.hash for row in self._engine.get(keys)]
-            removed = self._engine.remove(keys)
-            drop_blobs(self._engine, self._blobs, hashes)
-        return removed
+            return remove(self._engine, self._blobs, keys, progress)
+
+    def set_labels(
+        self, labels: Iterable[tuple[str, str | None]], *, progress: Progress | None = None
+    ) -> LabelReport:
+        """Give pictures, by key, a label, or none with None; the vectors are not touched.
+
+        The pairs may be a stream; each thousand is a batch that is written wholly or not at all.
+        Raises GalleryBusy.
+        """
+        from vizinho.gallery.changes import set_labels
+
+        with self._writing():
+            return set_labels(self._engine, labels, progress)
+
+    def edit(
+        self,
+        key: str,
+        *,
+        label: str | Keep | None = KEEP,
+        metadata: Mapping[str, Any] | Keep = KEEP,
+    ) -> Row:
+        """Change what is said of a picture, and return its row as it is then.
+
+        What is left out stays; ``metadata`` replaces all of it. Raises KeyNotFound, GalleryBusy,
+        and GalleryError for metadata that can't be kept.
+        """
+        with self._writing():
+            row = self.get(key)
+            if not isinstance(label, Keep):
+                row = replace(row, label=label)
+            if not isinstance(metadata, Keep):
+                row = replace(row, metadata=dict(metadata))
+            self._engine.update([row])
+        return row
+
+    def import_folder(
+        self,
+        folder: str | Path,
+        *,
+        unknown_model: bool = False,
+        pictures: bool = False,
+        progress: Progress | None = None,
+    ) -> AddReport:
+        """Take in embeddings that `vizinho.gallery.export` or clip-retrieval wrote into ``folder``.
+
+        What is here already stays, so an import that was cut short can be run again. ``pictures``
+        also copies those that lie outside the folder. Raises FingerprintMismatch when another model
+        made them; GalleryError when they don't say which model it was, unless ``unknown_model``, or
+        when they are damaged or don't fit; GalleryBusy.
+        """
+        from vizinho.gallery.import_ import Importer
+
+        with self._reporting() as report:
+            importer = Importer(
+                Path(folder),
+                self._about,
+                self._engine,
+                self._blobs,
+                report,
+                unknown_model=unknown_model,
+                pictures=pictures,
+            )
+            importer.run(progress)
+        return report
 
     def discard_if_empty(self) -> None:
         """Close the gallery and delete its folder, unless it holds a picture or another process is
@@ -144,39 +235,3 @@ class Gallery(GalleryView):
                 self.close()
                 shutil.rmtree(self.path, ignore_errors=True)
         self.close()
-
-    def _intake(
-        self,
-        report: AddReport,
-        before: Callable[[Sequence[Outcome[Wanted]]], None] | None = None,
-    ) -> Intake:
-        from vizinho.gallery.intake import Intake
-
-        return Intake(
-            self._engine, self._blobs, self.embedder, report, workers=self.workers, before=before
-        )
-
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        if self.about.engine == PackedEngine.name:
-            raise read_only(self.path)
-        with layout.writing(self.path, self._turn) as died:
-            if died:
-                self._tidy()
-            yield
-
-    @contextmanager
-    def _reporting(self) -> Iterator[AddReport]:
-        report = AddReport()
-        start = time.perf_counter()
-        with self._writing():
-            yield report
-        report.seconds = time.perf_counter() - start
-
-    def _tidy(self) -> None:
-        """Remove bytes that a killed writer stored for rows it did not get to commit."""
-        from vizinho.gallery.intake import drop_blobs
-
-        with suppress(OSError):
-            stored = [Path(key).name for key in self._blobs.keys()]  # noqa: SIM118
-            drop_blobs(self._engine, self._blobs, stored)

@@ -65,7 +65,7 @@ def check_key(key: str) -> str:
 
 
 class Intake:
-    """Takes jobs, embeds what is new, and commits rows batch by batch.
+    """Takes jobs, embeds what is new, and commits rows batch by batch, or ``at_once``.
 
     ``before`` hears the outcomes of a batch just before it is committed.
     """
@@ -79,9 +79,11 @@ class Intake:
         *,
         workers: int = 0,
         before: Callable[[Sequence[Outcome[Wanted]]], None] | None = None,
+        at_once: bool = False,
     ) -> None:
         self._engine = engine
         self._blobs = blobs
+        self._at_once = at_once
         self._report = report
         self._before = before
         self._dropped: set[str] = set()
@@ -99,7 +101,8 @@ class Intake:
             for outcomes in self._pipeline.run(jobs):
                 batch += outcomes
                 now = time.perf_counter()
-                if len(batch) >= _COMMIT_IMAGES or now - last > _COMMIT_SECONDS:
+                full = len(batch) >= _COMMIT_IMAGES or now - last > _COMMIT_SECONDS
+                if full and not self._at_once:
                     again += self._settle(batch)
                     batch, last = [], now
                 done += len(outcomes)
@@ -157,6 +160,8 @@ class _Draft:
         keys = {key for item in wanted for key in (item.key, item.stem) if key}
         self._rows = {row.key: row for row in engine.get([*keys, *self._owners.values()])}
         self._vectors: dict[str, NDArray[np.float32]] = {}
+        # Rows of which only what is said changes; their vectors need not be written again.
+        self._retold: set[str] = set()
         self._remove: set[str] = set()
         self.dropped: set[str] = set()
 
@@ -186,22 +191,35 @@ class _Draft:
             report.unchanged += 1
             return True
         vector = outcome.vector
-        if vector is None and key in self._vectors:
-            vector = self._vectors[key]
-        if vector is None and owner == key:
-            vector = self._engine.vectors([key])[0]
-        if vector is None:
+        same = old is not None and old.hash == row.hash
+        if vector is None and same:
+            vector = self._vectors.get(key)
+        same = same and key not in self._vectors
+        if vector is None and not same:
             return False
         if old is None:
             report.added += 1
         else:
             report.changed += 1
             self._forget(old, unless=row.hash)
-        self._rows[key], self._owners[row.hash], self._vectors[key] = row, key, vector
+        self._rows[key], self._owners[row.hash] = row, key
+        if same:
+            self._retold.add(key)
+        else:
+            assert vector is not None
+            self._retold.discard(key)
+            self._vectors[key] = vector
         return True
 
     def commit(self) -> None:
         """Write it all in one transaction."""
+        if self._retold and not (self._vectors or self._remove):
+            self._engine.update([self._rows[key] for key in sorted(self._retold)])
+            return
+        if self._retold:
+            # One transaction takes them all, so these are written whole.
+            retold = sorted(self._retold)
+            self._vectors.update(zip(retold, self._engine.vectors(retold), strict=True))
         if self._vectors:
             rows = [self._rows[key] for key in self._vectors]
             vectors = np.stack(list(self._vectors.values()))
@@ -215,6 +233,7 @@ class _Draft:
         if old is not None:
             self._report.removed += 1
             self._vectors.pop(old.key, None)
+            self._retold.discard(old.key)
             self._remove.add(old.key)
             self._forget(old)
 
@@ -228,4 +247,4 @@ class _Draft:
             return stem
         path = PurePosixPath(stem)
         tail = content_hash[:8] if stem else content_hash[:16]
-        return f"{path.stem}-{tail}{path.suffix}" if stem else tail
+        return str(path.with_name(f"{path.stem}-{tail}{path.suffix}")) if stem else tail

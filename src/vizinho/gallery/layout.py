@@ -16,20 +16,21 @@ only, ``vectors.npy`` and ``model/``; nothing in it is ever written again.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
 import shutil
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
 from vizinho.blobs import explain_os_error
-from vizinho.errors import GalleryBusy, GalleryDamaged, GalleryError, GalleryExists, GalleryNotFound
+from vizinho.errors import GalleryDamaged, GalleryError, GalleryExists, GalleryNotFound
+from vizinho.gallery.lock import LOCK as LOCK
+from vizinho.gallery.lock import still as still
+from vizinho.gallery.lock import writing as writing
 
 FORMAT_VERSION = 1
 ABOUT = "gallery.json"
@@ -37,7 +38,6 @@ CATALOGUE = "catalogue.sqlite"
 FOLDER = "folder.sqlite"
 MODEL = "model"
 IMAGES = "images"
-LOCK = "lock"
 PART_BYTES = 8 * 1024 * 1024
 
 
@@ -157,56 +157,3 @@ def _alive(pid: int) -> bool:
     except OSError:
         return True
     return True
-
-
-@contextmanager
-def still(path: Path) -> Iterator[None]:
-    """Keep the gallery as it is: writers get GalleryBusy meanwhile, as does this one beside a
-    writer. Where nothing can be written nothing is held, for nobody could write."""
-    if not os.access(path, os.W_OK):
-        yield
-        return
-    descriptor = os.open(path / LOCK, os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as error:
-            raise GalleryBusy(
-                f"{path} is being written by another process.", "Try again when it has finished."
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def writing(path: Path, turn: threading.Lock) -> Iterator[bool]:
-    """Hold the gallery for writing; yields whether the last writer died without finishing.
-
-    Threads of one `Gallery` wait for each other (``turn``); another process, or another `Gallery`
-    on the same folder, gets GalleryBusy. The kernel frees the lock of a process that is killed.
-    """
-    with turn:
-        try:
-            descriptor = os.open(path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        except OSError as error:
-            raise explain_os_error(error, str(path / LOCK)) from error
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                writer = os.pread(descriptor, 32, 0).decode(errors="replace").strip()
-                raise GalleryBusy(
-                    f"{path} is being written by another process"
-                    f"{f' (pid {writer})' if writer else ''}.",
-                    "Try again when it has finished.",
-                ) from error
-            died = os.fstat(descriptor).st_size > 0
-            os.ftruncate(descriptor, 0)
-            with suppress(OSError):  # on a full disk the name of the writer is what we can miss
-                os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
-            yield died
-            # Left standing by a kill or an error, so that the next writer tidies up.
-            os.ftruncate(descriptor, 0)
-        finally:
-            os.close(descriptor)

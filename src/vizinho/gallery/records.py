@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -62,3 +63,21 @@ class AddReport:
     skipped: list[Skipped] = field(default_factory=list)
     seconds: float = 0.0
     stages: dict[str, float] = field(default_factory=dict)
+
+
+class Keep(Enum):
+    """Stands for "as it is", where None means "none"."""
+
+    KEEP = "keep"
+
+
+KEEP = Keep.KEEP
+
+
+@dataclass
+class LabelReport:
+    """What labelling did, in pictures; ``unknown`` are keys that the gallery does not have."""
+
+    changed: int = 0
+    unchanged: int = 0
+    unknown: list[str] = field(default_factory=list)

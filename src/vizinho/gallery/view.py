@@ -180,6 +180,17 @@ class GalleryView:
         """Rows in the order of their keys; of one label if given."""
         return self._engine.scan(offset, limit, label)
 
+    def walk(self, after: str = "", limit: int = 1000, label: str | None = None) -> list[Row]:
+        """``limit`` rows whose keys come after ``after``, in their order; of one label if given.
+
+        Goes through a gallery of any size in flat memory: the next page is after the last key.
+        """
+        return self._engine.walk(after, limit, label)
+
+    def labels(self) -> dict[str | None, int]:
+        """How many pictures each label has; None stands for those without one."""
+        return self._engine.labels()
+
     def get(self, key: str) -> Row:
         """The row of a picture. Raises KeyNotFound."""
         rows = self._engine.get([key])

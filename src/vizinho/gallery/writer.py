@@ -1,0 +1,77 @@
+"""How a gallery is written to: one at a time, with what a killed writer left tidied up first."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from vizinho.engines import Engine
+from vizinho.engines.packed import PackedEngine, read_only
+from vizinho.gallery import layout
+from vizinho.gallery.lock import NONE, Patience
+from vizinho.gallery.records import AddReport
+from vizinho.gallery.view import GalleryView
+
+if TYPE_CHECKING:
+    from vizinho.gallery.intake import Intake, Wanted
+    from vizinho.gallery.pipeline import Outcome
+
+
+class GalleryWriter(GalleryView):
+    """What every change of a gallery goes through; `Gallery` has the changes themselves."""
+
+    def __init__(self, path: Path, about: layout.About, engine: Engine) -> None:
+        super().__init__(path, about, engine)
+        self.workers = 0
+        """Threads that index; 0 means one per core."""
+        self.patience: Patience = NONE
+        """How long writing waits for another writer; not at all unless set."""
+        self._turn = threading.Lock()
+
+    def _intake(
+        self,
+        report: AddReport,
+        before: Callable[[Sequence[Outcome[Wanted]]], None] | None = None,
+        *,
+        at_once: bool = False,
+    ) -> Intake:
+        from vizinho.gallery.intake import Intake
+
+        return Intake(
+            self._engine,
+            self._blobs,
+            self.embedder,
+            report,
+            workers=self.workers,
+            before=before,
+            at_once=at_once,
+        )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        if self.about.engine == PackedEngine.name:
+            raise read_only(self.path)
+        with layout.writing(self.path, self._turn, self.patience) as died:
+            if died:
+                self._tidy()
+            yield
+
+    @contextmanager
+    def _reporting(self) -> Iterator[AddReport]:
+        report = AddReport()
+        start = time.perf_counter()
+        with self._writing():
+            yield report
+        report.seconds = time.perf_counter() - start
+
+    def _tidy(self) -> None:
+        """Remove bytes that a killed writer stored for rows it did not get to commit."""
+        from vizinho.gallery.intake import drop_blobs
+
+        with suppress(OSError):
+            stored = [Path(key).name for key in self._blobs.keys()]  # noqa: SIM118
+            drop_blobs(self._engine, self._blobs, stored)
