@@ -44,7 +44,7 @@ def embedded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the files that were read."""
-    from vizinho.gallery import folder
+    from vizinho.sources import folder
 
     names: list[str] = []
     plain = folder.read_bytes

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -20,7 +19,8 @@ from vizinho.progress import Progress
 # What only writing needs is imported where it writes: a search should start in no time.
 if TYPE_CHECKING:
     from vizinho.datasets import LabelledImages
-    from vizinho.sources import SourceItem
+    from vizinho.gallery.intake import Embedding
+    from vizinho.sources import SourceItem, Tree
 
 
 class Gallery(GalleryWriter):
@@ -131,22 +131,36 @@ class Gallery(GalleryWriter):
         gallery mirrors another folder that still exists.
         """
         from vizinho.gallery.files import require_folder
-        from vizinho.gallery.folder import FolderSync
 
-        root = Path(folder).resolve()
-        require_folder(root)
+        require_folder(Path(folder).resolve())
+        return self.sync(folder, labels=labels, progress=progress)
+
+    def sync(
+        self,
+        source: str | Path | Tree,
+        *,
+        labels: bool = False,
+        progress: Progress | None = None,
+        through: Embedding | None = None,
+    ) -> AddReport:
+        """`sync_folder` for a folder or a bucket's prefix (``s3://bucket/holidays``), or a tree.
+
+        Pictures of a bucket stay there: their URLs say where, and `image_bytes` fetches them.
+        ``through`` embeds elsewhere than in this process's threads; every row is written here.
+
+        Raises GalleryBusy, GalleryError as `sync_folder`, SourceError where nothing can be listed.
+        """
+        from vizinho.gallery.sync import TreeSync, remember_mirror
+        from vizinho.sources import BucketTree, FolderTree
+
+        tree = source
+        if isinstance(tree, str | Path):
+            tree = BucketTree(str(tree)) if str(tree).startswith("s3://") else FolderTree(tree)
         with self._reporting() as report:
-            before = self.folder
-            if before is not None and before != root and before.is_dir():
-                raise GalleryError(
-                    f"{self.path} mirrors {before}, not {root}.",
-                    "Index the other folder into a gallery of its own.",
-                )
             records = self._file_records()
-            sync = FolderSync(root, self._engine, records, report, labels=labels)
-            beside = Path(os.path.relpath(root, self.path.resolve()))
-            records.remember(folder=str(root), beside=beside.as_posix())
-            sync.run(lambda before: self._intake(report, before), progress)
+            remember_mirror(self.path, self.mirrored, tree, records)
+            sync = TreeSync(tree, self._engine, records, report, labels=labels)
+            sync.run(lambda before: self._intake(report, before, through=through), progress)
         return report
 
     def remove(self, keys: Iterable[str], *, progress: Progress | None = None) -> int:

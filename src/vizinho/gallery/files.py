@@ -1,19 +1,22 @@
-"""A folder of pictures as it is now, and as it was when it was last indexed."""
+"""What a mirrored folder or bucket held when it was last indexed, and what it holds now.
+
+Both lie in SQLite, the state of now in its temporary tables on disk, so that a million pictures
+take no more memory than a thousand.
+"""
 
 from __future__ import annotations
 
-import os
-import stat
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from vizinho.datasets import Skipped
+from vizinho.engines import Engine
 from vizinho.engines.sqlite import connect, explained, transaction
 from vizinho.errors import GalleryError
-from vizinho.gallery.layout import is_gallery
-from vizinho.images import is_image_name
+from vizinho.progress import Progress
+from vizinho.sources import FileState
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS files (
@@ -21,14 +24,23 @@ _SCHEMA = (
     ) WITHOUT ROWID""",
     "CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID",
 )
-
-
-@dataclass(frozen=True)
-class FileState:
-    """Size in bytes and time of change: equal ones mean an unread file is taken as unchanged."""
-
-    size: int
-    mtime_ns: int
+# "now": the files as listed. "owner": the catalogue's rows. "trusted": files that need no reading,
+# for their size and time are those of when the bytes had a hash that the catalogue has.
+_TEMPORARY = (
+    "CREATE TEMP TABLE now (path TEXT PRIMARY KEY, size INTEGER, mtime_ns INTEGER) WITHOUT ROWID",
+    "CREATE TEMP TABLE owner (key TEXT PRIMARY KEY, hash TEXT) WITHOUT ROWID",
+    "CREATE TEMP TABLE trusted (path TEXT PRIMARY KEY, hash TEXT) WITHOUT ROWID",
+    """CREATE TEMP TABLE displaced (
+        hash TEXT PRIMARY KEY, key TEXT, size INTEGER, home TEXT
+    ) WITHOUT ROWID""",
+)
+_INDEXES = (
+    "CREATE INDEX temp.owner_hash ON owner (hash)",
+    "CREATE INDEX temp.trusted_hash ON trusted (hash)",
+    "CREATE INDEX temp.displaced_key ON displaced (key)",
+    "CREATE INDEX temp.displaced_home ON displaced (home)",
+)
+PAGE = 1000
 
 
 @dataclass(frozen=True)
@@ -44,63 +56,6 @@ def require_folder(folder: Path) -> None:
     if not folder.is_dir():
         what = "is not a folder" if folder.exists() else "does not exist"
         raise GalleryError(f"{folder} {what}.", "Name a folder of pictures.")
-
-
-def walk(folder: Path) -> tuple[dict[str, FileState], list[Skipped]]:
-    """Picture files under ``folder`` by relative path, and what could not be looked at.
-
-    Hidden files and folders and other galleries are passed over; links are followed to files
-    inside the folder only, never to folders. Raises GalleryError when ``folder`` is none.
-    """
-    require_folder(folder)
-    root = folder.resolve()
-    files: dict[str, FileState] = {}
-    skipped: list[Skipped] = []
-
-    def stumble(error: OSError) -> None:
-        skipped.append(
-            Skipped(str(error.filename), f"It can't be opened: {error.strerror or error}.")
-        )
-
-    for place, folders, names in os.walk(root, onerror=stumble):
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and not is_gallery(Path(place, name))
-        )
-        for name in sorted(names):
-            if name.startswith(".") or not is_image_name(name):
-                continue
-            path = Path(place, name)
-            key = path.relative_to(root).as_posix()
-            reason = _obstacle(path, key, root)
-            if reason:
-                skipped.append(Skipped(key.encode(errors="replace").decode(), reason))
-                continue
-            try:
-                found = path.stat()
-            except OSError as error:
-                stumble(error)
-                continue
-            if stat.S_ISREG(found.st_mode):
-                files[key] = FileState(found.st_size, found.st_mtime_ns)
-            else:
-                skipped.append(Skipped(key, "It is not a plain file."))
-    return files, skipped
-
-
-def _obstacle(path: Path, key: str, root: Path) -> str:
-    if not key.isprintable():
-        return "Its name has characters that can't be kept; rename it."
-    if path.is_symlink():
-        try:
-            if not path.resolve().is_relative_to(root):
-                return "It is a link that leaves the folder."
-        except (OSError, RuntimeError):
-            return "It is a link that leads in a circle."
-        if not path.exists():
-            return "It is a link to nothing."
-    return ""
 
 
 class FileRecords:
@@ -122,14 +77,19 @@ class FileRecords:
                     for statement in _SCHEMA:
                         self._db.execute(statement)
 
-    def load(self) -> dict[str, Seen]:
-        """All files as last seen, by path."""
+    def query(self, statement: str, *values: Any) -> list[Any]:
+        """The rows of one SELECT."""
         with self._lock, explained(self._path):
-            records = self._db.execute("SELECT path, size, mtime_ns, hash FROM files").fetchall()
-        return {
-            path: Seen(FileState(size, mtime), content_hash)
-            for path, size, mtime, content_hash in records
-        }
+            return self._db.execute(statement, values).fetchall()
+
+    def change(self, *statements: str, many: Iterable[Sequence[Any]] | None = None) -> None:
+        """Run statements in one transaction, or the only one for each of the values ``many``."""
+        with self._lock, explained(self._path), transaction(self._db):
+            if many is not None:
+                self._db.executemany(statements[0], many)
+                return
+            for statement in statements:
+                self._db.execute(statement)
 
     def write(self, seen: Mapping[str, Seen], forget: Iterable[str] = ()) -> None:
         """Record and forget files, in one transaction."""
@@ -145,16 +105,56 @@ class FileRecords:
 
     def recall(self, name: str) -> str | None:
         """A value kept under ``name``."""
-        with self._lock, explained(self._path):
-            found = self._db.execute("SELECT value FROM about WHERE name = ?", (name,)).fetchone()
-        return None if found is None else str(found[0])
+        found = self.query("SELECT value FROM about WHERE name = ?", name)
+        return str(found[0][0]) if found else None
 
     def remember(self, **values: str) -> None:
         """Keep values under names."""
-        with self._lock, explained(self._path), transaction(self._db):
-            self._db.executemany("INSERT OR REPLACE INTO about VALUES (?, ?)", values.items())
+        self.change("INSERT OR REPLACE INTO about VALUES (?, ?)", many=values.items())
 
     def close(self) -> None:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+
+def survey(
+    records: FileRecords,
+    listing: Iterable[tuple[str, FileState]],
+    engine: Engine,
+    progress: Progress | None,
+) -> int:
+    """Fill the temporary tables from a listing and the catalogue; returns how many files it has."""
+    records.change(
+        *(f"DROP TABLE IF EXISTS temp.{name}" for name in ("now", "owner", "trusted", "displaced")),
+        *_TEMPORARY,
+    )
+    count = 0
+    page: list[tuple[str, int, int]] = []
+    for path, state in listing:
+        page.append((path, state.size, state.mtime_ns))
+        if len(page) == PAGE:
+            count += _keep(records, page)
+            if progress is not None:
+                progress(0, None)
+    count += _keep(records, page)
+    after = ""
+    while rows := engine.walk(after, PAGE):
+        values = [(row.key, row.hash) for row in rows]
+        records.change("INSERT OR REPLACE INTO temp.owner VALUES (?, ?)", many=values)
+        after = rows[-1].key
+    records.change(
+        _INDEXES[0],
+        """INSERT INTO temp.trusted SELECT path, hash FROM temp.now JOIN files USING (path)
+           WHERE now.size = files.size AND now.mtime_ns = files.mtime_ns
+           AND EXISTS (SELECT 1 FROM temp.owner WHERE owner.hash = files.hash)""",
+        *_INDEXES[1:],
+    )
+    return count
+
+
+def _keep(records: FileRecords, page: list[tuple[str, int, int]]) -> int:
+    records.change("INSERT OR REPLACE INTO temp.now VALUES (?, ?, ?)", many=page)
+    count = len(page)
+    page.clear()
+    return count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -64,10 +64,15 @@ def check_key(key: str) -> str:
     return key
 
 
+Embedding = Callable[[Iterable[Job[Wanted]]], Iterator[list[Outcome[Wanted]]]]
+"""From jobs to outcomes, some at a time, in the order of the jobs: `Pipeline.run`, or others."""
+
+
 class Intake:
     """Takes jobs, embeds what is new, and commits rows batch by batch, or ``at_once``.
 
-    ``before`` hears the outcomes of a batch just before it is committed.
+    ``before`` hears the outcomes of a batch just before it is committed. ``through`` embeds instead
+    of a pipeline of threads; bytes are then not kept, and it may embed what the gallery knows.
     """
 
     def __init__(
@@ -80,6 +85,7 @@ class Intake:
         workers: int = 0,
         before: Callable[[Sequence[Outcome[Wanted]]], None] | None = None,
         at_once: bool = False,
+        through: Embedding | None = None,
     ) -> None:
         self._engine = engine
         self._blobs = blobs
@@ -87,7 +93,8 @@ class Intake:
         self._report = report
         self._before = before
         self._dropped: set[str] = set()
-        self._pipeline = Pipeline(embedder, self._known, self._keep, report.stages, workers)
+        pipeline = Pipeline(embedder, self._known, self._keep, report.stages, workers)
+        self._embedding = through or pipeline.run
 
     def run(
         self, jobs: Iterable[Job[Wanted]], total: int | None, progress: Progress | None
@@ -98,7 +105,7 @@ class Intake:
             again: list[Job[Wanted]] = []
             batch: list[Outcome[Wanted]] = []
             last = time.perf_counter()
-            for outcomes in self._pipeline.run(jobs):
+            for outcomes in self._embedding(jobs):
                 batch += outcomes
                 now = time.perf_counter()
                 full = len(batch) >= _COMMIT_IMAGES or now - last > _COMMIT_SECONDS

@@ -15,7 +15,7 @@ from vizinho.blobs import LocalBlobs
 from vizinho.bundle import BundleInfo, read_bundle
 from vizinho.embedder import Embedder
 from vizinho.engines import Engine, Hit, Row
-from vizinho.errors import KeyNotFound
+from vizinho.errors import ImageError, KeyNotFound
 from vizinho.gallery import layout
 from vizinho.gallery.opening import open_parts
 from vizinho.gallery.records import Match
@@ -95,13 +95,20 @@ class GalleryView:
             return None
         records = self._file_records()
         absolute, relative = records.recall("folder"), records.recall("beside")
-        if absolute is None:
+        if absolute is None or "://" in absolute:
             return None
         # Gallery and folder may have been moved together.
         moved = (self.path.resolve() / relative) if relative else None
         if moved is not None and moved.is_dir() and not Path(absolute).is_dir():
             return moved.resolve()
         return Path(absolute)
+
+    @property
+    def mirrored(self) -> str | None:
+        """What the gallery mirrors: a folder's path, or a bucket's ``s3://bucket/prefix``."""
+        if (folder := self.folder) is not None:
+            return str(folder)
+        return None if self._records is None else self._records.recall("folder")
 
     @property
     def count(self) -> int:
@@ -124,6 +131,7 @@ class GalleryView:
             "count": self.count,
             "metrics": self.model_info.metrics,
             "folder": None if folder is None else str(folder),
+            "mirrored": self.mirrored,
         }
 
     def search(
@@ -203,12 +211,18 @@ class GalleryView:
         return self._engine.vectors(keys)
 
     def image_bytes(self, key: str) -> tuple[bytes, str]:
-        """A picture's encoded bytes and media type: the stored copy, or the file in the mirrored
-        folder. Raises KeyNotFound, also when the file is gone or the bytes were not kept."""
+        """A picture's encoded bytes and media type: the stored copy, the object of a bucket that
+        its URL names, or the file in the mirrored folder.
+
+        Raises KeyNotFound, also when the file is gone or the bytes were not kept, and SourceError
+        when a bucket is out of reach.
+        """
         row = self.get(key)
         stored = layout.blob_key(row.hash)
         if self._blobs.has(stored):
             data = self._blobs.read(stored)
+        elif row.url.startswith("s3://"):
+            data = _of_bucket(row)
         elif (folder := self.folder) is not None:
             data = LocalBlobs(folder).read(key)
         else:
@@ -222,6 +236,15 @@ class GalleryView:
             if self._records is None:
                 self._records = FileRecords(self.path / layout.FOLDER)
             return self._records
+
+
+def _of_bucket(row: Row) -> bytes:
+    from vizinho.sources import read_url
+
+    try:
+        return read_url(row.url)
+    except ImageError as error:
+        raise KeyNotFound(error.message, error.hint) from error
 
 
 def _match(hit: Hit) -> Match:

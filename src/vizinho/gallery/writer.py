@@ -17,7 +17,7 @@ from vizinho.gallery.records import AddReport
 from vizinho.gallery.view import GalleryView
 
 if TYPE_CHECKING:
-    from vizinho.gallery.intake import Intake, Wanted
+    from vizinho.gallery.intake import Embedding, Intake, Wanted
     from vizinho.gallery.pipeline import Outcome
 
 
@@ -38,6 +38,7 @@ class GalleryWriter(GalleryView):
         before: Callable[[Sequence[Outcome[Wanted]]], None] | None = None,
         *,
         at_once: bool = False,
+        through: Embedding | None = None,
     ) -> Intake:
         from vizinho.gallery.intake import Intake
 
@@ -49,6 +50,7 @@ class GalleryWriter(GalleryView):
             workers=self.workers,
             before=before,
             at_once=at_once,
+            through=through,
         )
 
     @contextmanager
