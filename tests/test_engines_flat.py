@@ -9,7 +9,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from vizinho.engines import flat
+from vizinho.engines import flat, scans
 from vizinho.engines.flat import FlatVectors
 from vizinho.engines.sketch import Sketch
 
@@ -39,11 +39,11 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each way to find candidates, forced."""
     if request.param == "numpy":
         monkeypatch.delitem(sys.modules, "faiss", raising=False)
-        monkeypatch.setattr(flat, "_NUMPY_NUMBERS", float("inf"))
+        monkeypatch.setattr(scans, "_NUMPY_NUMBERS", float("inf"))
     else:
-        monkeypatch.setattr(flat, "_NUMPY_NUMBERS", 0)
-    scans = 0 if request.param == "sketch" else 10**9
-    monkeypatch.setattr(flat, "_SKETCH_SCANS", scans)
+        monkeypatch.setattr(scans, "_NUMPY_NUMBERS", 0)
+    scanned = 0 if request.param == "sketch" else 10**9
+    monkeypatch.setattr(flat, "_SKETCH_SCANS", scanned)
     return str(request.param)
 
 
@@ -56,7 +56,7 @@ def test_every_way_answers_like_brute_force(way: str, noise: float) -> None:
     for query in (*matrix[:20], *near, matrix[1001], np.zeros(192, np.float32)):
         for need in (1, 10, 60, 2500):
             assert answers(vectors, query, need) == brute(matrix, query, need)
-    assert (vectors._sketch is not None) == (way == "sketch")
+    assert (vectors.has_sketch) == (way == "sketch")
     assert ("faiss" in sys.modules) == (way != "numpy")
 
 
@@ -73,8 +73,8 @@ def test_a_product_of_matrix_and_vector_is_enough_where_it_can_be(
     vectors = FlatVectors(np.arange(0, 40_000, 10), matrix)
     limited = FlatVectors(np.arange(0, 40_000, 10)[part], matrix[part])
     direct: list[int] = []
-    squared = flat._squared
-    monkeypatch.setattr(flat, "_squared", lambda *given: direct.append(1) or squared(*given))
+    squared = scans._squared
+    monkeypatch.setattr(scans, "_squared", lambda *given: direct.append(1) or squared(*given))
     for query in (matrix[8], matrix[1001] + np.float32(1e-3), matrix[5] * 1.01):
         for need in (1, 10, 60, 3990):
             expected = [(10 * place, distance) for place, distance in brute(matrix, query, need)]
@@ -90,8 +90,8 @@ def test_a_product_of_matrix_and_vector_is_enough_where_it_can_be(
 
 
 def test_without_faiss_numpy_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flat, "_NUMPY_NUMBERS", 0)
-    monkeypatch.setattr(flat, "_missing", False)
+    monkeypatch.setattr(scans, "_NUMPY_NUMBERS", 0)
+    monkeypatch.setattr(scans, "_missing", False)
     monkeypatch.setitem(sys.modules, "faiss", None)  # what Python takes as "not installed"
     matrix = embeddings(3000, 64)
     vectors = FlatVectors(np.arange(3000), matrix)
@@ -102,7 +102,7 @@ def test_without_faiss_numpy_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("centre", [0.0, 300.0])
 def test_numpy_makes_no_second_matrix(centre: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "faiss", raising=False)
-    monkeypatch.setattr(flat, "_NUMPY_NUMBERS", float("inf"))
+    monkeypatch.setattr(scans, "_NUMPY_NUMBERS", float("inf"))
     matrix = np.random.default_rng(0).standard_normal((200_000, 64), np.float32) + np.float32(
         centre
     )
