@@ -88,7 +88,8 @@ class TreeSync:
         """Rows whose file is gone or has changed: moved to a file of the same bytes, or removed."""
         self._records.change(
             """INSERT OR REPLACE INTO temp.displaced
-               SELECT owner.hash, key, size, NULL FROM temp.owner JOIN files ON files.path = key LEFT JOIN temp.trusted ON trusted.path = key
+               SELECT owner.hash, key, size, NULL FROM temp.owner
+               JOIN files ON files.path = key LEFT JOIN temp.trusted ON trusted.path = key
                WHERE trusted.hash IS NOT owner.hash"""
         )
         self._read_again()
