@@ -74,6 +74,11 @@ class GalleryView:
             return self._embedder
 
     @property
+    def engine(self) -> Engine:
+        """Where the rows and vectors are; for what looks after a gallery, see `vizinho.gallery`."""
+        return self._engine
+
+    @property
     def about(self) -> layout.About:
         """What ``gallery.json`` says."""
         return self._about
@@ -198,6 +203,10 @@ class GalleryView:
     def labels(self) -> dict[str | None, int]:
         """How many pictures each label has; None stands for those without one."""
         return self._engine.labels()
+
+    def find(self, hashes: Sequence[str]) -> dict[str, str]:
+        """Key by content hash, for those of ``hashes`` that the gallery holds."""
+        return self._engine.find(hashes)
 
     def get(self, key: str) -> Row:
         """The row of a picture. Raises KeyNotFound."""
