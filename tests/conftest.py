@@ -7,10 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from milvus_server import milvus, open_emptied
 from toys import TOY_DIMENSION, make_toy_bundle, write_pictures
 from vizinho.engines import Engine
 from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.gallery import Gallery
+
+__all__ = ["milvus"]  # a fixture, for all tests
 
 
 @pytest.fixture(scope="session")
@@ -44,12 +47,15 @@ def _embedded(folder: Path, dimension: int) -> Engine:
 
 
 ENGINES: dict[str, Callable[[Path, int], Engine]] = {"embedded": _embedded}
-"""Every engine: opens what the folder holds, or makes it."""
+"""Every engine that keeps its data in a folder: opens what the folder holds, or makes it."""
+MILVUS = pytest.param("milvus", marks=pytest.mark.milvus)
 
 
-@pytest.fixture(params=sorted(ENGINES))
+@pytest.fixture(params=[*sorted(ENGINES), MILVUS])
 def open_engine(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Engine]:
     """Opens the same engine over the same data each time; one test body runs over all engines."""
+    if request.param == "milvus":
+        return open_emptied(request.getfixturevalue("milvus"), TOY_DIMENSION)
     return lambda: ENGINES[request.param](tmp_path, TOY_DIMENSION)
 
 

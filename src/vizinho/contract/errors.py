@@ -23,6 +23,7 @@ _CORE: dict[type[core.VizinhoError], tuple[int, str]] = {
     core.FingerprintMismatch: (409, "fingerprint_mismatch"),
     core.GalleryBusy: (503, "gallery_busy"),
     core.GalleryNotFound: (503, "gallery_not_found"),
+    core.GalleryUnreachable: (503, "gallery_unreachable"),
 }
 
 _HTTP: dict[int, tuple[str, str, str]] = {

@@ -1,0 +1,279 @@
+"""The engine for galleries that outgrow a machine: rows and vectors in a collection of Milvus.
+
+A write is not one transaction there: it is batches of upserts by key, then deletes, and whatever
+is cut short is put right by writing it again. What this process wrote it reads at once ("session");
+what others wrote it sees as soon as the server's clock ticks, well within a second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vizinho.engines import milvus_schema as schema
+from vizinho.engines.milvus_address import MilvusAddress
+from vizinho.engines.milvus_link import WRITING_SECONDS, MilvusLink
+from vizinho.engines.milvus_reader import MilvusReader
+from vizinho.engines.milvus_search import Searcher, checked
+from vizinho.engines.protocol import Filter, Hit, Row
+from vizinho.errors import GalleryDamaged, GalleryError, GalleryNotFound
+
+_WITH_ROWS = 256
+_RETRIES = 5
+_LOADING_SECONDS = 600.0
+
+
+class MilvusEngine(MilvusReader):
+    """See `vizinho.engines.Engine`; writers may be several at once, on any machines."""
+
+    name = "milvus"
+
+    def __init__(self, link: MilvusLink, dimension: int, index: str) -> None:
+        super().__init__(link, dimension)
+        self._index = index
+        self._searcher = Searcher(self._fetch, self._nearest, dimension)
+
+    @classmethod
+    def create(cls, address: MilvusAddress, dimension: int) -> MilvusEngine:
+        """Make the collection, empty, for vectors of ``dimension``. Raises GalleryError."""
+        link = MilvusLink(address)
+        kind = schema.index_for(0) if address.index == "auto" else address.index
+
+        def make(client: Any, seconds: float) -> None:
+            from pymilvus import DataType
+
+            fields = client.create_schema(auto_id=False, enable_dynamic_field=False)
+            schema.fill_schema(fields, DataType, dimension)
+            client.create_collection(
+                address.name,
+                schema=fields,
+                num_shards=address.shards,
+                consistency_level="Session",
+                timeout=seconds,
+            )
+            _make_index(client, address.name, kind, seconds)
+            # Asked for each picture that is brought in.
+            names = client.prepare_index_params()
+            names.add_index("hash", index_type="Trie")
+            client.create_index(address.name, names, timeout=seconds)
+
+        link.call(make, seconds=WRITING_SECONDS)
+        return cls._loaded(link, dimension, kind)
+
+    @classmethod
+    def open(cls, address: MilvusAddress) -> MilvusEngine:
+        """Open the collection. Raises GalleryNotFound, GalleryDamaged, GalleryUnreachable."""
+        link = MilvusLink(address)
+        name = address.name
+        try:
+            if not link.call(lambda client, left: client.has_collection(name, timeout=left)):
+                raise GalleryNotFound(
+                    f"There is no gallery {name!r} in Milvus at {address.server}.",
+                    f"Make one with `vizinho index FOLDER --engine {address}`.",
+                )
+            found = link.call(lambda client, left: client.describe_collection(name, timeout=left))
+            dimension = schema.dimension_of(found)
+            if dimension is None:
+                raise GalleryDamaged(
+                    f"The collection {name!r} in Milvus at {address.server} is no gallery of "
+                    "Vizinho's.",
+                    "Choose another name.",
+                )
+            kinds = link.call(lambda client, left: _index_of(client, name, left))
+            return cls._loaded(link, dimension, kinds or "flat")
+        except BaseException:
+            link.close()
+            raise
+
+    @classmethod
+    def _loaded(cls, link: MilvusLink, dimension: int, kind: str) -> MilvusEngine:
+        _load(link)
+        return cls(link, dimension, kind)
+
+    def drop(self) -> None:
+        """Delete the collection and all in it, and close."""
+        self._link.write(
+            lambda client, left: client.drop_collection(self._collection, timeout=left)
+        )
+        self.close()
+
+    def add(
+        self,
+        rows: Sequence[Row],
+        vectors: NDArray[np.float32],
+        *,
+        remove: Sequence[str] = (),
+    ) -> None:
+        """Insert or replace rows, then remove keys, in batches that may be repeated.
+
+        In that order a kill in between leaves a picture twice, never not at all.
+        """
+        vectors = checked(vectors, len(rows), self.dimension)
+        # Of a key that comes twice the last counts: in one message it would be undefined.
+        made = {
+            row.key: schema.entity(row, vector) for row, vector in zip(rows, vectors, strict=True)
+        }
+        for batch in schema.batches(list(made.values())):
+            self._upsert(batch)
+        self._delete([key for key in remove if key not in made])
+
+    def remove(self, keys: Sequence[str]) -> int:
+        """Remove rows; unknown keys are passed over. Returns how many there were."""
+        here = [found["key"] for found in self._by("key", keys, ["key"])]
+        self._delete(here)
+        return len(here)
+
+    def update(self, rows: Sequence[Row]) -> int:
+        """Give rows a new label, URL and metadata; see `Engine.update`."""
+        wanted = {row.key: row for row in rows}
+        fields = ["key", "hash", "vector"]
+        count = 0
+        for part in schema.parts_of(list(wanted)):
+            entities = []
+            for found in self._by("key", part, fields):
+                row = wanted[found["key"]]
+                kept = Row(row.key, row.url, found["hash"], row.label, row.metadata)
+                entities.append(schema.entity(kept, schema.vector_of(found)))
+            for batch in schema.batches(entities):
+                self._upsert(batch)
+            count += len(entities)
+        return count
+
+    def search(
+        self,
+        vectors: NDArray[np.float32],
+        k: int,
+        *,
+        offset: int = 0,
+        filter: Filter | None = None,
+        exact: bool = False,
+    ) -> list[list[Hit]]:
+        """The ``k`` nearest rows of each query; see `Engine.search`."""
+        if k < 1 or offset < 0:
+            raise GalleryError(f"k is {k} and offset {offset}: k must be 1 or more, offset 0.")
+        vectors = checked(vectors, len(vectors), self.dimension)
+        condition = schema.passing(filter)
+        for attempt in range(_RETRIES):
+            found = self._searcher.search(
+                vectors, offset + k, condition, exact=exact, flat=self._index == "flat"
+            )
+            pages = [ranked[offset:] for ranked in found]
+            rows = self._rows_of([entity for page in pages for _, _, entity in page])
+            # A row may go between two questions: then ask again.
+            if attempt == _RETRIES - 1 or all(key in rows for page in pages for _, key, _ in page):
+                break
+        return [
+            [Hit(key, distance, rows[key]) for distance, key, _ in page if key in rows]
+            for page in pages
+        ]
+
+    def describe(self) -> dict[str, Any]:
+        """How it searches now; ``bytes`` is that of the vectors, the server tells no other."""
+        count = self.count()
+        version = self._link.call(lambda client, left: client.get_server_version(timeout=left))
+        return {
+            "index": self._index,
+            "exact": self._index == "flat",
+            "vectors": count,
+            "bytes": 4 * self.dimension * count,
+            "server": str(version),
+            "consistency": self.address.consistency,
+        }
+
+    def tune(self) -> bool:
+        """Change to the index that suits the size now; whether there was one to change to.
+
+        Nobody can search for the seconds that it takes (readers wait), and the server builds the
+        new index behind them. Never back to a simpler one.
+        """
+        kind: str = self.address.index
+        if kind == "auto":
+            order = ["flat", "hnsw", "ivf_flat"]
+            kind = max(self._index, schema.index_for(self.count()), key=order.index)
+        if kind == self._index:
+            return False
+        name = self._collection
+
+        def change(client: Any, left: float) -> None:
+            # Each step may have been done by a try that was cut short, or by another writer.
+            if _index_of(client, name, left) == kind:
+                return
+            client.release_collection(name, timeout=left)
+            if "vector" in client.list_indexes(name):
+                client.drop_index(name, "vector", timeout=left)
+            _make_index(client, name, kind, left)
+
+        self._link.write(change)
+        self._index = kind
+        _load(self._link)
+        return True
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._link.close()
+
+    def _rows_of(self, entities: list[dict[str, Any]]) -> dict[str, Row]:
+        rows = {each["key"]: schema.row_of(each) for each in entities if "url" in each}
+        missing = sorted({each["key"] for each in entities} - rows.keys())
+        return rows | {row.key: row for row in (self.get(missing) if missing else [])}
+
+    def _fetch(self, last: str, condition: str, size: int) -> list[dict[str, Any]]:
+        return self._query(schema.after(last, condition), ["key", "vector"], size)
+
+    def _nearest(
+        self, vectors: NDArray[np.float32], limit: int, condition: str
+    ) -> list[list[dict[str, Any]]]:
+        # With the rows where that is little: one question less.
+        fields = [*(schema.ROW_FIELDS if limit <= _WITH_ROWS else ["key"]), "vector"]
+        found = self._link.call(
+            lambda client, left: client.search(
+                self._collection,
+                data=list(vectors),
+                anns_field="vector",
+                filter=condition,
+                limit=limit,
+                output_fields=fields,
+                search_params=schema.search_options(self._index, limit),
+                timeout=left,
+                **self._link.level,
+            )
+        )
+        return [[hit["entity"] for hit in hits] for hits in found]
+
+    def _upsert(self, batch: list[dict[str, Any]]) -> None:
+        self._link.write(lambda client, left: client.upsert(self._collection, batch, timeout=left))
+
+    def _delete(self, keys: Sequence[str]) -> None:
+        for part in schema.parts_of(list(dict.fromkeys(keys))):
+            gone = schema.among("key", part)
+            self._link.write(
+                lambda client, left, gone=gone: client.delete(
+                    self._collection, filter=gone, timeout=left
+                )
+            )
+
+
+def _load(link: MilvusLink) -> None:
+    name, replicas = link.address.name, link.address.replicas
+
+    def load(client: Any, left: float) -> None:
+        state = client.get_load_state(name, timeout=left)["state"]
+        if getattr(state, "name", state) != "Loaded":
+            client.load_collection(name, replica_number=replicas, timeout=left)
+
+    link.call(load, seconds=_LOADING_SECONDS)
+
+
+def _make_index(client: Any, name: str, kind: str, seconds: float) -> None:
+    wanted = client.prepare_index_params()
+    wanted.add_index("vector", **schema.index_options(kind))
+    client.create_index(name, wanted, timeout=seconds)
+
+
+def _index_of(client: Any, name: str, seconds: float) -> str | None:
+    if "vector" not in client.list_indexes(name, timeout=seconds):
+        return None
+    return str(client.describe_index(name, "vector", timeout=seconds)["index_type"]).lower()

@@ -1,0 +1,179 @@
+"""The connection to a Milvus: made when it is needed, made again, and its errors explained."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, ClassVar, TypeVar
+
+from vizinho.engines.milvus_address import MilvusAddress
+from vizinho.errors import GalleryError, GalleryUnreachable
+
+T = TypeVar("T")
+
+READING_SECONDS = 15.0
+"""How long a read waits for a server that went away: one that restarts needs about that."""
+WRITING_SECONDS = 60.0
+_AWAY_SECONDS = 1.0
+"""How long while it is known to be away: enough to notice that it is back."""
+_CONNECT_SECONDS = 10.0
+_PAUSE_SECONDS = 0.2
+
+# What servers of 2.3 and later say while they start, move data between nodes, or are in a hurry.
+_PASSING = (
+    "not loaded",
+    "not fully loaded",
+    "no available",
+    "channel not available",
+    "channel unsubscribed",
+    "channel not found",
+    "node not found",
+    "node offline",
+    "not healthy",
+    "notready",
+    "not ready",
+    "service unavailable",
+    "server id mismatch",
+    "delegator",
+    "is not served",
+    "connection refused",
+    "stats unavailable",
+    "collection on recovering",
+    "grpcclient is closing",
+)
+_AWAY = ("unavailable", "deadline", "fail connecting", "retry timeout", "retry run out", "connect")
+_REFUSED = ("unauthenticated", "auth check failure", "permission", "privilege")
+
+
+class MilvusLink:
+    """One connection, for all threads. Nothing is done before the first `call`.
+
+    It keeps the server's time of the last write that this process made to the collection: reads
+    ask for an answer of no earlier state. The client's library means to do that too ("session"),
+    but forgets deletes, for which a server of 2.3 tells no time.
+    """
+
+    _written: ClassVar[dict[tuple[str, str, str], int]] = {}
+
+    def __init__(self, address: MilvusAddress) -> None:
+        self.address = address
+        self._place = (address.server, address.database, address.name)
+        self._making = threading.Lock()
+        self._client: Any = None
+        self._closed = False
+        self._away = False
+
+    def call(self, what: Callable[..., T], *, seconds: float = READING_SECONDS) -> T:
+        """``what(client, timeout)``, again and again while the server is away or starts.
+
+        Raises GalleryUnreachable after ``seconds``, at once where the call before already ended
+        so and the server is still away; GalleryError for what the server refuses.
+        """
+        if self._closed:
+            raise GalleryError(f"{self.address} is closed.")
+        until = time.monotonic() + (_AWAY_SECONDS if self._away else seconds)
+        while True:
+            left = max(until - time.monotonic(), 0.1)
+            try:
+                answer = what(self._connected(left), left)
+            except Exception as error:
+                if not _of_client(error):
+                    raise
+                again, told = _explained(error, self.address)
+                if not again:
+                    raise told from error
+                if time.monotonic() >= until:
+                    self._away = True
+                    raise told from error
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                self._away = False
+                return answer
+
+    def write(self, what: Callable[..., T]) -> T:
+        """`call` for what changes the collection."""
+
+        def timed(client: Any, left: float) -> T:
+            done = what(client, left)
+            # There is no public way to the server's clock; 2.3 and later have this one.
+            now = int(client._get_connection().alloc_timestamp(timeout=left))
+            self._written[self._place] = max(now, self._written.get(self._place, 0))
+            return done
+
+        return self.call(timed, seconds=WRITING_SECONDS)
+
+    @property
+    def level(self) -> dict[str, Any]:
+        """The consistency to ask for, as arguments of a read."""
+        if self.address.consistency != "session":
+            return {"consistency_level": self.address.consistency.capitalize()}
+        seen = self._written.get(self._place, 1)
+        return {"consistency_level": "Customized", "guarantee_timestamp": seen}
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._closed = True
+        with self._making:
+            client, self._client = self._client, None
+        if client is not None:
+            client.close()
+
+    def _connected(self, seconds: float) -> Any:
+        with self._making:
+            if self._client is None:
+                here = self.address
+                scheme = "https" if here.secure else "http"
+                host = f"[{here.host}]" if ":" in here.host else here.host
+                self._client = _library().MilvusClient(
+                    uri=f"{scheme}://{host}:{here.port}",
+                    token=here.token,
+                    db_name=here.database,
+                    dedicated=True,
+                    timeout=min(seconds, _CONNECT_SECONDS),
+                )
+            return self._client
+
+
+def _library() -> Any:
+    try:
+        import pymilvus
+    except ImportError as error:
+        raise GalleryError(
+            "A gallery in Milvus needs the library pymilvus.", "pip install 'vizinho[milvus]'"
+        ) from error
+    return pymilvus
+
+
+def _of_client(error: Exception) -> bool:
+    """Whether ``error`` comes from the client's library or the network below it."""
+    module = type(error).__module__.partition(".")[0]
+    return module in ("pymilvus", "grpc") or isinstance(error, ConnectionError | TimeoutError)
+
+
+def _explained(error: Exception, address: MilvusAddress) -> tuple[bool, GalleryError]:
+    """Whether it may pass by itself, and the error to raise if it doesn't."""
+    told = str(getattr(error, "message", "") or error)
+    code = str(getattr(error, "code", ""))
+    words = f"{code} {told}".lower()
+    if any(word in words for word in _REFUSED):
+        return False, GalleryError(
+            f"Milvus at {address.server} does not let you in.",
+            "Give user:password@ or ?token= in the address, or VIZINHO_MILVUS_TOKEN.",
+        )
+    if any(word in words for word in _PASSING):
+        return True, GalleryUnreachable(
+            f"Milvus at {address.server} is there, but not ready: {_short(told)}.",
+            "It may be starting, or moving its data: try again in a moment.",
+        )
+    if any(word in words for word in _AWAY):
+        return True, GalleryUnreachable(
+            f"Milvus at {address.server} does not answer.",
+            "Start it, or check the address, the network and secure=true.",
+        )
+    return False, GalleryError(f"Milvus at {address.server} refuses: {_short(told)}.")
+
+
+def _short(text: str) -> str:
+    """The first line of what a server says, without the traces behind it."""
+    return " ".join(text.split())[:300].rstrip(".")
