@@ -215,14 +215,16 @@ class Gallery(GalleryWriter):
         *,
         unknown_model: bool = False,
         pictures: bool = False,
+        prefix: str = "",
         progress: Progress | None = None,
     ) -> AddReport:
         """Take in embeddings that `vizinho.gallery.export` or clip-retrieval wrote into ``folder``.
 
-        What is here already stays, so an import that was cut short can be run again. ``pictures``
-        also copies those that lie outside the folder. Raises FingerprintMismatch when another model
-        made them; GalleryError when they don't say which model it was, unless ``unknown_model``, or
-        when they are damaged or don't fit; GalleryBusy.
+        Rows of a key that is here are replaced where they differ, so an import that was cut short
+        is run again; ``prefix`` goes before all keys. Pictures in the folder are copied, with
+        ``pictures`` also those elsewhere on this machine. Raises FingerprintMismatch when another
+        model made them; GalleryError when they don't say which model it was, unless
+        ``unknown_model``, or when they are damaged or don't fit; GalleryBusy.
         """
         from vizinho.gallery.import_ import Importer
 
@@ -233,8 +235,10 @@ class Gallery(GalleryWriter):
                 self._engine,
                 self._blobs,
                 report,
+                normalised=self.model_info.normalised,
                 unknown_model=unknown_model,
                 pictures=pictures,
+                prefix=prefix,
             )
             importer.run(progress)
         return report

@@ -37,15 +37,16 @@ NONE = Patience()
 
 
 @contextmanager
-def still(path: Path) -> Iterator[None]:
+def still(path: Path, patience: Patience = NONE) -> Iterator[None]:
     """Keep the gallery as it is: writers wait or get GalleryBusy meanwhile, as does this one beside
-    a writer. Where nothing can be written nothing is held, for nobody could write."""
+    a writer that takes longer than ``patience``. Where nothing can be written nothing is held, for
+    nobody could write."""
     if not os.access(path, os.W_OK):
         yield
         return
     descriptor = _opened(path, os.O_RDONLY)
     try:
-        _take(path, descriptor, fcntl.LOCK_SH, NONE)
+        _take(path, descriptor, fcntl.LOCK_SH, patience)
         yield
     finally:
         os.close(descriptor)
