@@ -35,10 +35,10 @@ ROWS: tuple[tuple[frozenset[str], ...], ...] = (
         frozenset({"blobs"}),
         frozenset({"datasets"}),
     ),
-    (frozenset({"preprocess"}),),
+    (frozenset({"preprocess"}), frozenset({"perceptual"})),
     (frozenset({"images"}),),
     (frozenset({"settings"}),),
-    (frozenset({"errors"}), frozenset({"progress"})),
+    (frozenset({"errors"}), frozenset({"progress"}), frozenset({"place"})),
 )
 # Reached by every command, so torch and boto3 must not come with them.
 LIGHT = ("torch", "boto3")
@@ -155,6 +155,7 @@ def test_every_library_that_is_imported_is_declared() -> None:
             "train": extras["train"] + extras["losses"],
             "report": extras["report"],
             "aws": extras["aws"],
+            "cluster": extras["ray"],
             "engines": extras["milvus"],
         }
         allowed = project["dependencies"] + of_room.get(room_of(name), [])
