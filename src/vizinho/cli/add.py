@@ -1,23 +1,35 @@
-"""``vizinho add``: single pictures into a gallery."""
+"""``vizinho add``: pictures into a gallery, wherever they are."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
+import sys
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vizinho.cli.choosing import WAIT_SECONDS, WaitOption, patience
 from vizinho.cli.console import AsJson, GalleryOption, edge, parse_pairs, progress
 from vizinho.cli.reports import print_add_report
+
+if TYPE_CHECKING:
+    from vizinho.sources import Sources
 
 
 @edge
 def command(
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="PICTURE...", help="Files; they are copied in.")
+        list[str],
+        typer.Argument(
+            metavar="SOURCE...",
+            help="Files, folders, patterns such as 'photos/**/*.jpg', s3://BUCKET/PREFIX, .parquet "
+            "files; - reads a picture, or a list of paths, from standard input.",
+        ),
     ],
     gallery: GalleryOption = None,
     label: Annotated[str | None, typer.Option("--label", "-l", help="Label of them all.")] = None,
+    labels: Annotated[
+        bool, typer.Option("--labels", help="Label each picture with its folder's name.")
+    ] = False,
     metadata: Annotated[
         list[str] | None,
         typer.Option("--meta", metavar="NAME=VALUE", help="Kept beside each, as search filters."),
@@ -26,24 +38,58 @@ def command(
         str | None,
         typer.Option(help="Key of a single picture. Default: its file name, made unique."),
     ] = None,
+    recursive: Annotated[
+        bool, typer.Option(help="Take what lies in folders within a folder, too.")
+    ] = True,
+    copy: Annotated[
+        bool,
+        typer.Option("--copy", help="Copy a bucket's pictures in, as is always done with files."),
+    ] = False,
+    wait: WaitOption = WAIT_SECONDS,
     as_json: AsJson = False,
 ) -> None:
-    """Add pictures to a gallery. The same picture twice is one picture."""
-    from vizinho.gallery import Gallery, NewImage
+    """Add pictures to a gallery; they are copied in. The same picture twice is one picture."""
+    from vizinho.gallery import Gallery
     from vizinho.settings import find_gallery
 
     if key is not None and len(pictures) != 1:
         raise typer.BadParameter("--key is for one picture.", param_hint="--key")
     extra = parse_pairs(metadata or [], "--meta")
-    items = [
-        # Without a key the gallery finds one: two pictures that are both called cat.jpg stay two.
-        NewImage(source=picture, key=key, label=label, metadata=dict(extra), store=True)
-        for picture in pictures
-    ]
     path = find_gallery(gallery)
-    with Gallery.open(path) as opened, progress("Adding", quiet=as_json) as report:
-        done = opened.add(items, progress=report)
+    with Gallery.open(path) as opened:
+        sources = open_all(pictures, recursive=recursive, labels=labels, name=key)
+        opened.patience = patience(wait)
+        with progress("Adding", quiet=as_json) as report:
+            done = opened.add_sources(
+                sources, key=key, label=label, metadata=extra, copy=copy, progress=report
+            )
         count = opened.count
     print_add_report(done, path, count, as_json=as_json)
-    if done.skipped and len(done.skipped) == len(items):
+    if done.skipped and not (done.added or done.changed or done.unchanged or done.duplicates):
         raise typer.Exit(1)
+
+
+def open_all(specs: list[str], *, recursive: bool, labels: bool, name: str | None) -> Sources:
+    """What the specs lead to; those that lead nowhere are among the skipped, unless all do.
+
+    Raises SourceError when there is nothing else.
+    """
+    from vizinho.datasets import Skipped
+    from vizinho.errors import SourceError
+    from vizinho.sources import open_sources
+
+    lost: list[tuple[str, SourceError]] = []
+    there = []
+    for spec in specs:
+        try:
+            open_sources([spec], recursive=recursive)
+            there.append(spec)
+        except SourceError as error:
+            lost.append((spec, error))
+    if not there:
+        raise lost[0][1]
+    sources = open_sources(
+        there, recursive=recursive, labels=labels, stdin=sys.stdin.buffer, stdin_name=name
+    )
+    sources.skipped += [Skipped(spec, error.message) for spec, error in lost]
+    return sources

@@ -208,6 +208,10 @@ class GalleryView:
         """Key by content hash, for those of ``hashes`` that the gallery holds."""
         return self._engine.find(hashes)
 
+    def get_many(self, keys: Sequence[str]) -> list[Row]:
+        """The rows of ``keys``, in that order; unknown keys are left out."""
+        return self._engine.get(keys)
+
     def get(self, key: str) -> Row:
         """The row of a picture. Raises KeyNotFound."""
         rows = self._engine.get([key])
