@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import quote
 
 from vizinho.errors import GalleryError, KeyNotFound
@@ -27,6 +28,30 @@ def explain_os_error(error: OSError, what: str) -> GalleryError:
             "Free some space and run it again.",
         )
     return GalleryError(f"{what}: {error.strerror or error}.", "Check the path and its owner.")
+
+
+class Blobs(Protocol):
+    """Bytes of pictures by key, wherever they are."""
+
+    def put(self, key: str, data: bytes) -> None:
+        """Write ``data`` as ``key``: wholly or not at all. Raises GalleryError."""
+        ...
+
+    def read(self, key: str) -> bytes:
+        """The bytes of ``key``. Raises KeyNotFound."""
+        ...
+
+    def has(self, key: str) -> bool:
+        """Whether there is something of that key."""
+        ...
+
+    def delete(self, key: str) -> None:
+        """Remove ``key``; it may be gone already. Raises GalleryError."""
+        ...
+
+    def keys(self) -> Iterator[str]:
+        """All keys, in no order."""
+        ...
 
 
 class LocalBlobs:

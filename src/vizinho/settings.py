@@ -9,6 +9,7 @@ Every variable is optional, and an option on the command line always wins over i
 ``VIZINHO_MODEL``     model used for new galleries when none is named
 ``VIZINHO_HOST``      address the server listens on (default 127.0.0.1)
 ``VIZINHO_PORT``      port the server listens on (default 8000)
+``VIZINHO_MILVUS_TOKEN``  ``user:password`` or a key, for galleries in a Milvus that asks for one
 ``VIZINHO_PICTURES``  how a terminal shows pictures: auto, kitty, iterm, blocks or none
 ``VIZINHO_GLIBC``     the C library where a function will run, as 2.36, where that is not AWS but a
                       stand-in for it (default: that of Lambda's own machines)
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from vizinho.errors import SettingsError
+from vizinho.place import as_place, is_address
 
 Pictures = Literal["auto", "kitty", "iterm", "blocks", "none"]
 GALLERY_SUFFIX = ".vizinho"
@@ -41,6 +43,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     pictures: Pictures = "auto"
+    milvus_token: str = ""
     function_glibc: int | None = None
 
 
@@ -57,11 +60,12 @@ def load(environ: Mapping[str, str] | None = None) -> Settings:
     return Settings(
         data_dir=data,
         cache_dir=cache,
-        gallery=Path(gallery).expanduser() if gallery else None,
+        gallery=as_place(gallery).expanduser() if gallery else None,
         model=env.get("VIZINHO_MODEL"),
         host=env.get("VIZINHO_HOST", "127.0.0.1"),
         port=_port(env.get("VIZINHO_PORT", "8000")),
         pictures=parse_pictures(env.get("VIZINHO_PICTURES", "auto"), "VIZINHO_PICTURES"),
+        milvus_token=env.get("VIZINHO_MILVUS_TOKEN", ""),
         function_glibc=_glibc(env.get("VIZINHO_GLIBC")),
     )
 
@@ -80,7 +84,7 @@ def find_gallery(named: Path | None, folder: Path | None = None) -> Path:
     """
     chosen = named or load().gallery
     if chosen is not None:
-        return chosen
+        return as_place(chosen)
     folder = folder or Path.cwd()
     found = sorted(p for p in folder.glob(f"*{GALLERY_SUFFIX}") if p.is_dir())
     if len(found) == 1:
@@ -187,7 +191,7 @@ def load_function(environ: Mapping[str, str] | None = None) -> FunctionSettings:
     """
     env = {name: value for name, value in _environ(environ).items() if value}
     gallery = env.get("VIZINHO_GALLERY", f"gallery{GALLERY_SUFFIX}")
-    if not gallery.startswith("s3://"):
+    if not gallery.startswith("s3://") and not is_address(gallery):
         gallery = str(Path(env.get("LAMBDA_TASK_ROOT", ""), gallery))
     links = env.get("VIZINHO_LINKS", "private")
     if links not in get_args(Links):
@@ -221,6 +225,11 @@ def load_s3(environ: Mapping[str, str] | None = None) -> S3Settings:
         env.get("AWS_REGION") or env.get("AWS_DEFAULT_REGION") or None,
         env.get("AWS_ENDPOINT_URL_S3") or env.get("AWS_ENDPOINT_URL") or None,
     )
+
+
+def quiet_ray() -> None:
+    """Ray reports nothing home from this process and those it starts."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 
 @dataclass(frozen=True)

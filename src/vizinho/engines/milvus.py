@@ -93,12 +93,14 @@ class MilvusEngine(MilvusReader):
         _load(link)
         return cls(link, dimension, kind)
 
-    def drop(self) -> None:
-        """Delete the collection and all in it, and close."""
-        self._link.write(
-            lambda client, left: client.drop_collection(self._collection, timeout=left)
-        )
-        self.close()
+    @staticmethod
+    def drop(address: MilvusAddress) -> None:
+        """Delete the collection and all in it, if there is one."""
+        link = MilvusLink(address)
+        try:
+            link.write(lambda client, left: client.drop_collection(address.name, timeout=left))
+        finally:
+            link.close()
 
     def add(
         self,

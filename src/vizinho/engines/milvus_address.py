@@ -9,11 +9,11 @@ from typing import Literal, get_args
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 from vizinho.errors import SettingsError
+from vizinho.place import SCHEMES, address_of, shown
 
 Consistency = Literal["session", "strong", "bounded", "eventually"]
 Index = Literal["auto", "flat", "ivf_flat", "hnsw"]
 
-_SCHEMES = ("milvus", "milvuss")
 _PORT = 19530
 # Milvus wants letters, digits and underscores, 255 at most; ours get a suffix.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,239}")
@@ -44,7 +44,7 @@ class MilvusAddress:
         """The address as it may be shown: without what is secret in it."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         database = f"?database={quote(self.database)}" if self.database else ""
-        scheme = _SCHEMES[self.secure]
+        scheme = SCHEMES[self.secure]
         return f"{scheme}://{host}:{self.port}/{self.name}{database}"
 
     @property
@@ -53,23 +53,15 @@ class MilvusAddress:
         return f"{self.host}:{self.port}"
 
 
-def is_milvus(place: str | Path) -> bool:
-    """Whether ``place`` is an address in a Milvus, and no folder."""
-    return str(place).startswith(tuple(f"{scheme}:/" for scheme in _SCHEMES))
-
-
 def parse_milvus(place: str | Path, token: str = "") -> MilvusAddress:
-    """The address in ``place``; ``token`` is used where it has none. Raises SettingsError.
-
-    Of two slashes one may be missing: a path that was made of an address has lost it.
-    """
-    text = re.sub(r"^(milvuss?):/+", r"\1://", str(place))
+    """The address in ``place``; ``token`` is used where it has none. Raises SettingsError."""
+    text = address_of(place)
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError as error:
         raise _wrong(text, str(error)) from error
-    if parts.scheme not in _SCHEMES or not host:
+    if parts.scheme not in SCHEMES or not host:
         raise _wrong(text, "there is no host in it")
     name = unquote(parts.path).strip("/")
     if not _NAME.fullmatch(name):
@@ -105,9 +97,11 @@ def parse_milvus(place: str | Path, token: str = "") -> MilvusAddress:
 
 
 def _wrong(text: str, reason: str, hint: str = _HINT) -> SettingsError:
-    # Whatever is wrong, a password in it is nobody's business.
-    shown = re.sub(r"//[^/@]*@", "//...@", re.sub(r"token=[^&]*", "token=...", text))
-    return SettingsError(f"{shown} is no address of a gallery: {reason}.", hint)
+    try:
+        named = shown(text)
+    except ValueError:
+        named = "This"
+    return SettingsError(f"{named} is no address of a gallery: {reason}.", hint)
 
 
 def _one_of(names: tuple[str, ...]) -> str:

@@ -176,9 +176,9 @@ def among(field: str, values: Sequence[str]) -> str:
     return f"{field} in [{', '.join(map(_quoted, values))}]"
 
 
-def after(key: str, condition: str) -> str:
+def after(key: str, condition: str, field: str = "key") -> str:
     """``condition``, and a key that sorts after ``key``."""
-    beyond = f"key > {_quoted(key)}"
+    beyond = f"{field} > {_quoted(key)}"
     return f"({condition}) and {beyond}" if condition else beyond
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import islice
 from typing import TypeVar
 
-from vizinho.blobs import LocalBlobs
+from vizinho.blobs import Blobs
 from vizinho.engines import Engine
 from vizinho.gallery.intake import drop_blobs
 from vizinho.gallery.records import LabelReport
@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 def remove(
-    engine: Engine, blobs: LocalBlobs, keys: Iterable[str], progress: Progress | None
+    engine: Engine, blobs: Blobs, keys: Iterable[str], progress: Progress | None
 ) -> int:
     """Remove rows and their stored bytes; see `Gallery.remove`."""
     removed = done = 0

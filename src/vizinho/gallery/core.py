@@ -14,6 +14,7 @@ from vizinho.errors import GalleryError
 from vizinho.gallery.opening import create
 from vizinho.gallery.records import KEEP, AddReport, Keep, LabelReport, NewImage
 from vizinho.gallery.writer import GalleryWriter
+from vizinho.place import is_address
 from vizinho.progress import Progress
 
 # What only writing needs is imported where it writes: a search should start in no time.
@@ -41,14 +42,20 @@ class Gallery(GalleryWriter):
         overwrite: bool = False,
         precision: str = "fp32",
     ) -> Gallery:
-        """Make an empty gallery in the folder ``path`` for a model, which is copied into it.
+        """Make an empty gallery in the folder ``path``, or at an address such as
+        ``milvus://host:19530/cars``, for a model, which is copied into it.
 
         ``model`` is a bundle's folder, the name of a shipped model, or None for the default;
         pictures and queries go through its network of ``precision``: "fp32", or "int8" if it has
         one.
         Raises GalleryExists, BundleError, GalleryError.
         """
-        create(Path(path), model, overwrite=overwrite, precision=precision)
+        if is_address(path):
+            from vizinho.gallery.remote import Remote
+
+            Remote(path).create(model, overwrite=overwrite, precision=precision)
+        else:
+            create(Path(path), model, overwrite=overwrite, precision=precision)
         return cls.open(path)
 
     def add(
@@ -250,6 +257,8 @@ class Gallery(GalleryWriter):
         # over: what can't be counted or locked is not deleted.
         with suppress(GalleryError), self._writing():
             if self.count == 0:
+                if self._remote is not None:
+                    self._remote.drop()
                 self.close()
                 shutil.rmtree(self.path, ignore_errors=True)
         self.close()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vizinho.blobs import LocalBlobs, image_url
+from vizinho.blobs import Blobs, LocalBlobs, image_url
 from vizinho.datasets import Skipped
 from vizinho.engines import Engine, Row
 from vizinho.errors import FingerprintMismatch, GalleryError, ImageError, KeyNotFound
@@ -41,7 +41,7 @@ class Importer:
         folder: Path,
         about: layout.About,
         engine: Engine,
-        blobs: LocalBlobs,
+        blobs: Blobs,
         report: AddReport,
         *,
         normalised: bool,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vizinho.blobs import LocalBlobs, image_url
+from vizinho.blobs import Blobs, image_url
 from vizinho.datasets import Skipped
 from vizinho.embedder import Embedder
 from vizinho.engines import Engine, Row
@@ -78,7 +78,7 @@ class Intake:
     def __init__(
         self,
         engine: Engine,
-        blobs: LocalBlobs,
+        blobs: Blobs,
         embedder: Embedder,
         report: AddReport,
         *,
@@ -147,7 +147,7 @@ class Intake:
         return again
 
 
-def drop_blobs(engine: Engine, blobs: LocalBlobs, hashes: Iterable[str]) -> None:
+def drop_blobs(engine: Engine, blobs: Blobs, hashes: Iterable[str]) -> None:
     """Delete stored bytes that no row stands for any more."""
     hashes = list(hashes)
     used = engine.find(hashes)

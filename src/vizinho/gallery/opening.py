@@ -16,7 +16,7 @@ from vizinho.bundle import (
 from vizinho.engines import Engine
 from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.engines.packed import PackedEngine
-from vizinho.errors import FingerprintMismatch, GalleryDamaged, GalleryError
+from vizinho.errors import BundleError, FingerprintMismatch, GalleryDamaged, GalleryError
 from vizinho.gallery import layout
 
 _AGAIN = "Index the pictures again."
@@ -46,19 +46,16 @@ def create(
 
 def open_parts(path: Path, model: str | Path | None) -> tuple[layout.About, Engine]:
     """A gallery's description and engine, checked against its model. See `Gallery.open`."""
-    about = layout.read_about(path)
-    if model is not None:
-        given = read_bundle(resolve_bundle(model))
-        if given.fingerprint != about.fingerprint:
-            raise FingerprintMismatch(
-                f"{path} was made with the model {about.model!r} ({about.fingerprint[:12]}), "
-                f"not with {given.name!r} ({given.fingerprint[:12]}): their distances can't be "
-                "compared.",
-                "Leave the model out to use the gallery's own, or index into a new gallery.",
-            )
-    if read_bundle(path / layout.MODEL).fingerprint != about.fingerprint:
-        raise GalleryDamaged(f"The model inside {path} is not the one of its vectors.", _AGAIN)
-    engine = _engine(path, about)
+    while True:
+        about = layout.read_about(path)
+        try:
+            check_model(path, about, model)
+            engine = _engine(path, about)
+            break
+        except (GalleryDamaged, BundleError):
+            # A migration may have put another model in place since, and removed this one's files.
+            if layout.read_about(path).home == about.home:
+                raise
     if engine.dimension != about.dimension:
         engine.close()
         raise GalleryDamaged(
@@ -69,9 +66,25 @@ def open_parts(path: Path, model: str | Path | None) -> tuple[layout.About, Engi
     return about, engine
 
 
+def check_model(path: Path, about: layout.About, model: str | Path | None) -> None:
+    """Raises FingerprintMismatch when ``model`` is another than the gallery's, GalleryDamaged when
+    the model in the folder ``path`` is."""
+    if model is not None:
+        given = read_bundle(resolve_bundle(model))
+        if given.fingerprint != about.fingerprint:
+            raise FingerprintMismatch(
+                f"{path} was made with the model {about.model!r} ({about.fingerprint[:12]}), "
+                f"not with {given.name!r} ({given.fingerprint[:12]}): their distances can't be "
+                "compared.",
+                "Leave the model out to use the gallery's own, or index into a new gallery.",
+            )
+    if read_bundle(layout.home(path, about) / layout.MODEL).fingerprint != about.fingerprint:
+        raise GalleryDamaged(f"The model inside {path} is not the one of its vectors.", _AGAIN)
+
+
 def _engine(path: Path, about: layout.About) -> EmbeddedEngine | PackedEngine:
     if about.engine == EmbeddedEngine.name:
-        return EmbeddedEngine.open(path / layout.CATALOGUE)
+        return EmbeddedEngine.open(layout.home(path, about) / layout.CATALOGUE)
     if about.engine != PackedEngine.name:
         raise GalleryError(
             f"{path} is kept by the engine {about.engine!r}, which this Vizinho does not have.",

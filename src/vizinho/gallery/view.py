@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from vizinho.blobs import LocalBlobs
+from vizinho.blobs import Blobs, LocalBlobs
 from vizinho.bundle import BundleInfo, read_bundle
 from vizinho.embedder import Embedder
 from vizinho.engines import Engine, Hit, Row
@@ -20,31 +20,40 @@ from vizinho.gallery import layout
 from vizinho.gallery.opening import open_parts
 from vizinho.gallery.records import Match
 from vizinho.images import Crop, Source, crop_image, load_image, media_type
+from vizinho.place import is_address
 
 if TYPE_CHECKING:
     from vizinho.gallery.files import FileRecords
+    from vizinho.gallery.remote import Remote
 
 
 class GalleryView:
     """Everything a gallery does without writing; what others commit is seen at once."""
 
-    def __init__(self, path: Path, about: layout.About, engine: Engine) -> None:
+    def __init__(
+        self, path: Path, about: layout.About, engine: Engine, remote: Remote | None = None
+    ) -> None:
         self.path = path
         self._about = about
         self._engine = engine
-        self._blobs = LocalBlobs(path / layout.IMAGES)
-        self._model = path / layout.MODEL
+        self._remote = remote
+        self._blobs: Blobs = remote.blobs if remote else LocalBlobs(path / layout.IMAGES)
+        self._model = layout.home(path, about) / layout.MODEL
         self._loading = threading.Lock()
         self._embedder: Embedder | None = None
         self._records: FileRecords | None = None
 
     @classmethod
     def open(cls, path: str | Path, *, model: str | Path | None = None) -> Self:
-        """Open the gallery in folder ``path``.
+        """Open the gallery in folder ``path``, or at an address: ``milvus://host:19530/cars``.
 
         ``model``, if given, must be the one that made the gallery's vectors. Raises
-        GalleryNotFound, GalleryDamaged, FingerprintMismatch, BundleError.
+        GalleryNotFound, GalleryDamaged, GalleryUnreachable, FingerprintMismatch, BundleError.
         """
+        if is_address(path):
+            from vizinho.gallery.remote import open_remote
+
+            return cls(*open_remote(path, model))
         return cls(Path(path), *open_parts(Path(path), model))
 
     def __enter__(self) -> Self:
@@ -61,6 +70,8 @@ class GalleryView:
     def close(self) -> None:
         """Let go of all files."""
         self._engine.close()
+        if self._remote is not None:
+            self._remote.close()
         if self._records is not None:
             self._records.close()
             self._records = None
@@ -97,7 +108,7 @@ class GalleryView:
     def folder(self) -> Path | None:
         """The folder that the gallery mirrors, if `sync_folder` was ever called."""
         if self._records is None and not (self.path / layout.FOLDER).is_file():
-            return None
+            return None if self._remote is None else self._remote.folder
         records = self._file_records()
         absolute, relative = records.recall("folder"), records.recall("beside")
         if absolute is None or "://" in absolute:
@@ -113,7 +124,9 @@ class GalleryView:
         """What the gallery mirrors: a folder's path, or a bucket's ``s3://bucket/prefix``."""
         if (folder := self.folder) is not None:
             return str(folder)
-        return None if self._records is None else self._records.recall("folder")
+        if self._records is not None:
+            return self._records.recall("folder")
+        return None if self._remote is None else self._remote.mirrored()
 
     @property
     def count(self) -> int:

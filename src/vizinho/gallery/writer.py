@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from vizinho.engines import Engine
 from vizinho.engines.packed import PackedEngine, read_only
 from vizinho.gallery import layout
+from vizinho.gallery.opening import open_parts
 from vizinho.gallery.lock import NONE, Patience
 from vizinho.gallery.records import AddReport
 from vizinho.gallery.view import GalleryView
@@ -19,13 +20,16 @@ from vizinho.gallery.view import GalleryView
 if TYPE_CHECKING:
     from vizinho.gallery.intake import Embedding, Intake, Wanted
     from vizinho.gallery.pipeline import Outcome
+    from vizinho.gallery.remote import Remote
 
 
 class GalleryWriter(GalleryView):
     """What every change of a gallery goes through; `Gallery` has the changes themselves."""
 
-    def __init__(self, path: Path, about: layout.About, engine: Engine) -> None:
-        super().__init__(path, about, engine)
+    def __init__(
+        self, path: Path, about: layout.About, engine: Engine, remote: Remote | None = None
+    ) -> None:
+        super().__init__(path, about, engine, remote)
         self.workers = 0
         """Threads that index; 0 means one per core."""
         self.patience: Patience = NONE
@@ -57,7 +61,13 @@ class GalleryWriter(GalleryView):
     def _writing(self) -> Iterator[None]:
         if self.about.engine == PackedEngine.name:
             raise read_only(self.path)
+        if self._remote is not None:
+            # Writers elsewhere need not wait: rows are written by key, and a batch may be repeated.
+            with self._turn:
+                yield
+            return
         with layout.writing(self.path, self._turn, self.patience) as died:
+            self._follow()
             if died:
                 self._tidy()
             yield
@@ -68,7 +78,19 @@ class GalleryWriter(GalleryView):
         start = time.perf_counter()
         with self._writing():
             yield report
+            if self._remote is not None:
+                self._remote.settle(self._engine, self.mirrored)
         report.seconds = time.perf_counter() - start
+
+    def _follow(self) -> None:
+        """Take up the model that a migration put in place since the gallery was opened."""
+        about = layout.read_about(self.path)
+        if (about.home, about.fingerprint) == (self._about.home, self._about.fingerprint):
+            return
+        # Threads of this process may still search the other engine; it closes with the last.
+        self._about, self._engine = open_parts(self.path, None)
+        self._model = layout.home(self.path, about) / layout.MODEL
+        self._embedder = None
 
     def _tidy(self) -> None:
         """Remove bytes that a killed writer stored for rows it did not get to commit."""
