@@ -10,6 +10,9 @@
     ├── images/           bytes of pictures that were added, by content hash
     └── lock              held while writing; names the writer
 
+After `vizinho migrate` catalogue, index and model are in a folder ``by-MODEL-...`` of their own,
+which ``gallery.json`` names: replacing that file is what puts another model in place, at once.
+
 A packed gallery (`vizinho.gallery.pack`) has ``gallery.json``, ``catalogue.sqlite`` with the rows
 only, ``vectors.npy`` and ``model/``; nothing in it is ever written again.
 """
@@ -64,12 +67,37 @@ class About:
     """Of a packed gallery: SHA-256 (hex) over all that decides its answers."""
     files: dict[str, PackedFile] | None = None
     """Of a packed gallery: its other files by relative path."""
+    home: str | None = None
+    """Of a migrated gallery: the folder in it where catalogue, index and model are."""
 
 
 def write_about(folder: Path, about: About) -> None:
     """Write ``gallery.json`` into a gallery that is being built."""
     data = {name: value for name, value in asdict(about).items() if value is not None}
     (folder / ABOUT).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+
+
+def replace_about(folder: Path, about: About) -> None:
+    """Put another ``gallery.json`` in the place of a gallery's, at once and on disk.
+
+    What ``about`` names must be complete: from here on this is the gallery.
+    """
+    fresh = folder / f"{ABOUT}.new"
+    data = {name: value for name, value in asdict(about).items() if value is not None}
+    try:
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(data, indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(folder / ABOUT)
+    except OSError as error:
+        raise explain_os_error(error, str(folder / ABOUT)) from error
+
+
+def home(folder: Path, about: About) -> Path:
+    """Where catalogue, index and model of a gallery are: its folder, or one in it once it was
+    migrated."""
+    return folder / about.home if about.home else folder
 
 
 def is_gallery(path: Path) -> bool:

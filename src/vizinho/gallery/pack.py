@@ -110,7 +110,7 @@ def _fill(
     names = [f"{layout.MODEL}/{name}" for name in (*sorted(networks), INFO_FILE)]
     for name in names:
         shutil.copyfile(gallery.model_folder / Path(name).name, folder / name)
-    about = replace(gallery.about, engine=PackedEngine.name, digest=None, files=None)
+    about = replace(gallery.about, engine=PackedEngine.name, digest=None, files=None, home=None)
     content = {
         "about": {name: value for name, value in vars(about).items() if value is not None},
         "model": gallery.model_info.to_dict(),
