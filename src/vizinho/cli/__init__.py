@@ -27,6 +27,7 @@ VERBS = (
     "export",
     "import",
     "dedupe",
+    "migrate",
     "fetch",
     "train",
     "sweep",

@@ -14,6 +14,7 @@ from vizinho import __version__
 from vizinho.contract.pictures import body_limit
 from vizinho.gallery import Gallery
 from vizinho.serve import errors
+from vizinho.serve.follow import Follower
 from vizinho.serve.metrics import Metrics
 from vizinho.serve.middleware import Account, BodyLimit, SecurityHeaders
 from vizinho.serve.options import ServeOptions
@@ -56,9 +57,12 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        follower = Follower(service)
+        follower.start()
         try:
             yield
         finally:
+            follower.close()
             service.close()
 
     app = FastAPI(

@@ -31,6 +31,11 @@ class Service:
     metrics: Metrics
     writing: threading.Lock = field(default_factory=threading.Lock)
 
+    def take(self, gallery: Gallery) -> None:
+        """Answer from another gallery from here on; requests under way keep the one they have."""
+        self.gallery, self.model = gallery, gallery.about.model
+        self.fingerprint = gallery.about.fingerprint
+
     def close(self) -> None:
         """Let running work end, then close the gallery."""
         self.searches.close()

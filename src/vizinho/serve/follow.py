@@ -1,0 +1,98 @@
+"""A server changes over by itself when its gallery was given another model (`vizinho migrate`)."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+from PIL import Image
+
+from vizinho.errors import VizinhoError
+from vizinho.gallery import Gallery
+from vizinho.gallery.layout import ABOUT
+from vizinho.serve.service import Service
+
+_LOOK_SECONDS = 0.5
+_PATIENCE_LOOKS = 120
+
+_log = logging.getLogger("uvicorn.error")
+
+
+class Follower:
+    """Looks at ``gallery.json`` twice a second, in a thread of its own.
+
+    Another gallery is opened and warmed up beside the one that answers, then takes its place; the
+    old one is closed when no request is under way any more, or after a minute.
+    """
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._about = Path(service.gallery.path) / ABOUT
+        self._seen = self._stamp()
+        self._retired: list[tuple[Gallery, int]] = []
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="vizinho-follow", daemon=True)
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop, and close what was retired."""
+        self._over.set()
+        self._thread.join()
+        for gallery, _ in self._retired:
+            gallery.close()
+
+    def _run(self) -> None:
+        while not self._over.wait(_LOOK_SECONDS):
+            seen = self._stamp()
+            if seen is not None and seen != self._seen and self._switch():
+                self._seen = seen
+            self._close_old()
+
+    def _switch(self) -> bool:
+        before = self._service.gallery
+        try:
+            fresh = Gallery.open(before.path)
+        except VizinhoError as error:
+            _log.warning("The gallery changed and can't be opened: %s", error)
+            return False
+        if (fresh.about.fingerprint, fresh.about.home) == (
+            before.about.fingerprint,
+            before.about.home,
+        ):
+            # A writing request may have met the change before this thread did.
+            fresh.close()
+            self._service.take(before)
+            return True
+        try:
+            fresh.search(Image.new("RGB", (32, 32)), k=1)
+        except VizinhoError as error:
+            _log.warning("The gallery changed and can't be searched: %s", error)
+            fresh.close()
+            return False
+        fresh.patience, fresh.workers = before.patience, before.workers
+        self._service.take(fresh)
+        self._retired.append((before, _PATIENCE_LOOKS))
+        _log.info("Changed over to the model %s.", fresh.about.model)
+        return True
+
+    def _close_old(self) -> None:
+        busy = self._service.searches.inside or self._service.files.inside
+        left = []
+        for gallery, looks in self._retired:
+            # Not in the look in which it was retired: a request may have taken it just before.
+            if looks == _PATIENCE_LOOKS or (busy and looks > 0):
+                left.append((gallery, looks - 1))
+            else:
+                gallery.close()
+        self._retired = left
+
+    def _stamp(self) -> tuple[int, int] | None:
+        try:
+            found = self._about.stat()
+        except OSError:
+            return None
+        return found.st_ino, found.st_mtime_ns
