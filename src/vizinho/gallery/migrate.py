@@ -106,6 +106,8 @@ def migrate(
         report = Migration(info.name, info.fingerprint, old.about.model)
         if (info.fingerprint, precision) == (old.about.fingerprint, old.about.precision):
             report.pictures, report.changed = old.count, False
+            with _alone(path):
+                sweep(path, old.about)
             return report
         about = replace(
             old.about,
