@@ -80,6 +80,7 @@ class MilvusServer:
         self._config.update(**(ports | {"proxy_port": self.port, "etcd_port": self._etcd}))
         self._etcd_urls = [f"http://{_HERE}:{port}" for port in (self._etcd, peer)]
         self._process: subprocess.Popen[bytes] | None = None
+        self._written = False
         self.made: set[str] = set()
 
     @property
@@ -93,10 +94,12 @@ class MilvusServer:
 
     def start(self) -> None:
         """Run the server, and return when it answers."""
-        for name, value in self._settings.items():
-            self._config.set(name, value)
-        self._config.resolve()
-        self._write_etcd()
+        if not self._written:
+            for name, value in self._settings.items():
+                self._config.set(name, value)
+            self._config.resolve()
+            self._write_etcd()
+            self._written = True
         programs = _unpacked()
         binary = programs / "milvus"
         environment = {

@@ -94,9 +94,8 @@ def find_gallery(named: Path | None, folder: Path | None = None) -> Path:
             f"No gallery in {folder}.",
             "Make one with `vizinho index FOLDER`, or name one with --gallery or VIZINHO_GALLERY.",
         )
-    names = ", ".join(p.name for p in found)
     raise SettingsError(
-        f"{len(found)} galleries in {folder}: {names}.",
+        f"{len(found)} galleries in {folder}: {', '.join(p.name for p in found)}.",
         "Say which with --gallery or VIZINHO_GALLERY.",
     )
 
@@ -106,8 +105,7 @@ def parse_pictures(value: str, source: str) -> Pictures:
     for name in get_args(Pictures):
         if value == name:
             return value  # type: ignore[return-value]  # just compared with every member
-    ways = ", ".join(get_args(Pictures))
-    raise SettingsError(f"{source} is {value!r}.", f"It can be one of: {ways}.")
+    raise SettingsError(f"{source} is {value!r}.", f"It can be: {', '.join(get_args(Pictures))}.")
 
 
 def terminal_pictures(environ: Mapping[str, str] | None = None) -> Pictures:

@@ -17,6 +17,7 @@ from vizinho.aws.routes import Answer, Routes, refusal
 from vizinho.contract.answers import DATA_POLICY, SECURITY_HEADERS
 from vizinho.contract.errors import ApiError, unexpected
 from vizinho.errors import VizinhoError
+from vizinho.place import as_place, is_address, shown
 from vizinho.settings import FunctionSettings, load_function
 
 log = logging.getLogger("vizinho.aws")
@@ -52,7 +53,9 @@ class Function:
             fields = {"error": f"{type(error).__name__}: {error}"}
             log.exception("not started", extra={"fields": fields})
         else:
-            told = {"ms": _since(begun), "images": gallery.count, "gallery": settings.gallery}
+            place = settings.gallery
+            named = shown(place) if is_address(place) else place
+            told = {"ms": _since(begun), "images": gallery.count, "gallery": named}
             log.info("started", extra={"fields": told})
 
     def handle(self, event: object, request_id: str) -> dict[str, Any]:
@@ -120,7 +123,7 @@ class Function:
 def _open(place: str) -> Any:
     from vizinho.gallery.view import GalleryView
 
-    path = Path(place)
+    path = as_place(place)
     if place.startswith("s3://"):
         from vizinho.aws.remote import fetch_gallery
 

@@ -31,13 +31,14 @@ def command(
 
 def describe(what: str | None) -> dict[str, Any]:
     """Facts about a gallery (a folder with gallery.json in it) or a model bundle."""
+    from vizinho.place import as_place, is_address
     from vizinho.settings import find_gallery
 
-    is_gallery = what is None or (Path(what) / "gallery.json").exists()
+    is_gallery = what is None or is_address(what) or (Path(what) / "gallery.json").exists()
     if is_gallery:
         from vizinho.gallery import Gallery
 
-        with Gallery.open(find_gallery(Path(what) if what else None)) as opened:
+        with Gallery.open(find_gallery(as_place(what) if what else None)) as opened:
             return dict(opened.info)
     from dataclasses import asdict
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -64,15 +65,15 @@ class MilvusLink:
         self._closed = False
         self._away = False
 
-    def call(self, what: Callable[..., T], *, seconds: float = READING_SECONDS) -> T:
+    def call(self, what: Callable[..., T], *, seconds: float | None = None) -> T:
         """``what(client, timeout)``, again and again while the server is away or starts.
 
-        Raises GalleryUnreachable after ``seconds``, at once where the call before already ended
-        so and the server is still away; GalleryError for what the server refuses.
+        For ``seconds``, or as long as a read waits. Raises GalleryUnreachable then, and sooner
+        where the call before ended so too; GalleryError for what the server refuses.
         """
         if self._closed:
             raise GalleryError(f"{self.address} is closed.")
-        until = time.monotonic() + (_AWAY_SECONDS if self._away else seconds)
+        until = time.monotonic() + (_AWAY_SECONDS if self._away else seconds or READING_SECONDS)
         while True:
             left = max(until - time.monotonic(), 0.1)
             try:
@@ -142,6 +143,8 @@ def _library() -> Any:
         raise GalleryError(
             "A gallery in Milvus needs the library pymilvus.", "pip install 'vizinho[milvus]'"
         ) from error
+    # It logs every try with its trace; what there is to say is said by our errors.
+    logging.getLogger("pymilvus").addHandler(logging.NullHandler())
     return pymilvus
 
 

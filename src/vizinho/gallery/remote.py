@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -221,12 +222,15 @@ class Remote:
     def _folder(self, identity: str) -> Path:
         here = self.address
         server = f"{here.host}-{here.port}-{here.database}".strip("-").replace(":", "_")
-        folder = load().cache_dir / "milvus" / server / identity[:16] / here.name
-        try:
-            (folder / layout.MODEL).mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise explain_os_error(error, str(folder)) from error
-        return folder
+        inside = Path("milvus", server, identity[:16], here.name)
+        # A function on AWS can write nowhere else. What lies there is checked before it is used.
+        for root in (load().cache_dir, Path(tempfile.gettempdir(), "vizinho")):
+            try:
+                (root / inside / layout.MODEL).mkdir(parents=True, exist_ok=True)
+                return root / inside
+            except OSError as error:
+                trouble = explain_os_error(error, str(root))
+        raise trouble
 
     def _fetch(self, path: Path, name: str, file: layout.PackedFile) -> None:
         """The file ``name`` at ``path``, unless it is there and the same."""
