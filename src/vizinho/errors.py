@@ -19,6 +19,7 @@
     │   ├── GalleryDamaged       its files contradict each other
     │   ├── FingerprintMismatch  its vectors were made by another model
     │   └── KeyNotFound          no picture of that key
+    ├── ClusterError             the machines that should embed can't, or can't be reached
     ├── DeployError              a deployment can't be made, looked at or removed
     ├── SettingsError            an option or an environment variable makes no sense
     └── TrainingError            a training can't start or go on
@@ -107,6 +108,10 @@ class FingerprintMismatch(GalleryError):
 
 class KeyNotFound(GalleryError):
     """The gallery holds no picture of that key."""
+
+
+class ClusterError(VizinhoError):
+    """The machines of a Ray cluster can't be reached, or can't do the work."""
 
 
 class DeployError(VizinhoError):

@@ -1,4 +1,4 @@
-"""``vizinho index``: a folder or a data set into a gallery."""
+"""``vizinho index``: a folder, a bucket or a data set into a gallery."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from vizinho.cli.reports import print_add_report
 
 if TYPE_CHECKING:
     from vizinho.gallery import AddReport, Gallery
+    from vizinho.sources import Tree
 
 
 @edge
@@ -19,13 +20,20 @@ def command(
     source: Annotated[
         str,
         typer.Argument(
-            metavar="FOLDER|DATASET",
-            help="A folder of pictures, or a data set: cifar10:test, a .parquet or .csv file.",
+            metavar="FOLDER|BUCKET|DATASET",
+            help="A folder of pictures, s3://BUCKET/PREFIX, or a data set: cifar10:test, a "
+            ".parquet or .csv file.",
         ),
     ],
     gallery: Annotated[
         Path | None,
         typer.Option("--gallery", "-g", help="Default: ./NAME.vizinho, after the source."),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Instead of a folder: a Milvus, as milvus://HOST:19530/NAME."
+        ),
     ] = None,
     model: Annotated[
         str | None,
@@ -41,14 +49,21 @@ def command(
     labels: Annotated[
         bool, typer.Option("--labels", help="Label each picture with its folder's name.")
     ] = False,
+    workers: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RAY",
+            help="Embed on a Ray cluster: ray://HOST:10001, ray://auto on one of its machines, or "
+            "ray://local.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Index a folder of pictures. Run again: only what changed is done."""
-    path = gallery or default_gallery(source)
-    new = not path.exists()
-    made = _open_or_create(path, model, precision)
+    """Index a folder of pictures or a bucket. Run again: only what changed is done."""
+    path = gallery_meant(source, gallery, engine)
+    made, new = _open_or_create(path, model, precision)
     try:
-        report = _fill(made, source, labels=labels, quiet=as_json)
+        report = _fill(made, source, labels=labels, workers=workers, quiet=as_json)
         count = made.count
     except Exception:
         if new:
@@ -60,42 +75,90 @@ def command(
     print_add_report(report, path, count, as_json=as_json)
 
 
+def gallery_meant(source: str, gallery: Path | None, engine: str | None) -> Path:
+    """Where a source is indexed to: a folder, or an address. Raises typer.BadParameter."""
+    from vizinho.place import as_place, is_address
+
+    if engine is None:
+        return as_place(gallery) if gallery else default_gallery(source)
+    if gallery is not None:
+        raise typer.BadParameter("It takes the place of --gallery.", param_hint="--engine")
+    if not is_address(engine):
+        raise typer.BadParameter(
+            f"{engine!r} should look like milvus://HOST:19530/NAME.", param_hint="--engine"
+        )
+    return as_place(engine)
+
+
 def default_gallery(source: str) -> Path:
     """Where a source is indexed to unless told: ``NAME.vizinho`` in the working directory."""
     from vizinho.settings import GALLERY_SUFFIX
 
-    folder = Path(source)
-    name = folder.resolve().name if folder.exists() else source.replace(":", "-")
+    folder = Path(source.rstrip("/") if "://" in source else source)
+    name = folder.resolve().name if folder.exists() else source.rstrip("/").replace(":", "-")
     for suffix in (".parquet", ".csv"):
         name = name.removesuffix(suffix)
     return Path(f"{Path(name).name or 'gallery'}{GALLERY_SUFFIX}")
 
 
-def _open_or_create(path: Path, model: str | None, precision: str | None) -> Gallery:
-    from vizinho.errors import GalleryError
+def _open_or_create(path: Path, model: str | None, precision: str | None) -> tuple[Gallery, bool]:
+    """The gallery, and whether it was just made."""
+    from vizinho.errors import GalleryError, GalleryNotFound
     from vizinho.gallery import Gallery
+    from vizinho.place import is_address
     from vizinho.settings import load
 
-    if path.exists():
-        found = Gallery.open(path, model=model)
-        if precision not in (None, found.about.precision):
-            found.close()
-            raise GalleryError(
-                f"{path} was indexed in {found.about.precision}, not in {precision}: their "
-                "distances can't be compared.",
-                "Leave the precision out, or index into a new gallery.",
-            )
-        return found
-    return Gallery.create(path, model=model or load().model, precision=precision or "fp32")
+    # Whether there is one at an address only its server knows.
+    if is_address(path) or path.exists():
+        try:
+            found = Gallery.open(path, model=model)
+        except GalleryNotFound:
+            if not is_address(path):
+                raise
+        else:
+            if precision not in (None, found.about.precision):
+                found.close()
+                raise GalleryError(
+                    f"{path} was indexed in {found.about.precision}, not in {precision}: their "
+                    "distances can't be compared.",
+                    "Leave the precision out, or index into a new gallery.",
+                )
+            return found, False
+    made = Gallery.create(path, model=model or load().model, precision=precision or "fp32")
+    return made, True
 
 
-def _fill(gallery: Gallery, source: str, *, labels: bool, quiet: bool) -> AddReport:
-    if Path(source).is_dir():
+def _fill(
+    gallery: Gallery, source: str, *, labels: bool, workers: str | None, quiet: bool
+) -> AddReport:
+    from vizinho.sources import open_sources, open_tree
+
+    tree = open_tree(source)
+    if tree is not None:
+        return _mirror(gallery, tree, labels=labels, workers=workers, quiet=quiet)
+    if workers is not None:
+        raise typer.BadParameter("Workers read folders and buckets.", param_hint="--workers")
+    if "://" in source:
         with progress("Indexing", quiet=quiet) as report:
-            return gallery.sync_folder(Path(source), labels=labels, progress=report)
+            return gallery.add_sources(open_sources([source]), copy=True, progress=report)
     from vizinho.datasets import load_dataset
     from vizinho.settings import default_data_dir
 
     dataset = load_dataset(source, data_dir=default_data_dir())
     with progress("Indexing", quiet=quiet) as report:
         return gallery.add_dataset(dataset, progress=report)
+
+
+def _mirror(
+    gallery: Gallery, tree: Tree, *, labels: bool, workers: str | None, quiet: bool
+) -> AddReport:
+    if workers is None:
+        with progress("Indexing", quiet=quiet) as report:
+            return gallery.sync(tree, labels=labels, progress=report)
+    from vizinho.cluster import ray_workers
+
+    with (
+        ray_workers(workers, tree, gallery.model_folder, gallery.about.precision) as embed,
+        progress("Indexing", quiet=quiet) as report,
+    ):
+        return gallery.sync(tree, labels=labels, progress=report, through=embed)

@@ -1,0 +1,49 @@
+"""A real Ray cluster of two nodes on this machine, small enough for a test."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+_SMALL: dict[str, Any] = {"num_cpus": 1, "object_store_memory": 100 * 2**20}
+
+
+@dataclass
+class TwoNodes:
+    """``address`` for ``--workers``; ``kill`` takes the second node away as a power cut would."""
+
+    address: str
+    cluster: Any
+    second: Any
+
+    def kill(self) -> None:
+        self.cluster.remove_node(self.second, allow_graceful=False)
+
+    def revive(self) -> None:
+        self.second = self.cluster.add_node(**_SMALL)
+
+
+@contextmanager
+def two_nodes() -> Iterator[TwoNodes]:
+    """Head and second node with one core each; Ray's client server listens at ``address``."""
+    import ray
+    from ray.cluster_utils import Cluster
+
+    from vizinho.settings import quiet_ray
+
+    quiet_ray()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    if 10_002 <= port < 20_000:  # Ray keeps these for its workers
+        port += 10_000
+    head = {**_SMALL, "include_dashboard": False, "ray_client_server_port": port}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    try:
+        yield TwoNodes(f"ray://127.0.0.1:{port}", cluster, cluster.add_node(**_SMALL))
+    finally:
+        ray.shutdown()
+        cluster.shutdown()

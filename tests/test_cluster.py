@@ -1,0 +1,136 @@
+"""Embedding on a real Ray cluster of two nodes: the same vectors, and one node killed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from buckets import bucket, fill
+from ray_cluster import TwoNodes, two_nodes
+from toys import encode, noise, write_pictures
+from vizinho.cli import build_app
+from vizinho.cluster import ray_workers
+from vizinho.errors import ClusterError
+from vizinho.gallery import Gallery
+from vizinho.sources import open_tree
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
+    patch = pytest.MonkeyPatch()
+    # Workers inherit what the cluster was started with, as machines have keys of their own.
+    with bucket(patch) as client, two_nodes() as made:
+        made.client = client  # type: ignore[attr-defined]
+        yield made
+    patch.undo()
+
+
+def same(ours: Gallery, theirs: Gallery) -> None:
+    """Both hold the same rows, and vectors equal bit for bit."""
+    rows = ours.items(limit=10_000)
+    assert rows == theirs.items(limit=10_000)
+    keys = [row.key for row in rows]
+    assert ours.vectors(keys).tobytes() == theirs.vectors(keys).tobytes()
+
+
+def test_one_node_killed_half_way(nodes: TwoNodes, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    write_pictures(photos, 240, seed=3)
+    (photos / "0005.png").write_bytes((photos / "0004.png").read_bytes())
+    (photos / "0006.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    killed = []
+
+    def progress(done: int, total: int | None) -> None:
+        if total and done >= total // 3 and not killed:
+            killed.append(done)
+            nodes.kill()
+
+    tree = open_tree(str(photos))
+    assert tree is not None
+    try:
+        with (
+            Gallery.create(tmp_path / "ray.vizinho") as ours,
+            ray_workers(nodes.address, tree, ours.model_folder) as embed,
+        ):
+            embed.task = 8
+            report = ours.sync(tree, progress=progress, through=embed)
+            again = ours.sync(tree, through=embed)
+            assert killed
+            assert killed[0] < 240
+            assert len(embed.nodes) == 2
+            assert (report.added, report.duplicates, again.unchanged) == (238, 1, 238)
+            assert [each.name for each in report.skipped] == ["0006.png"]
+            with Gallery.create(tmp_path / "here.vizinho") as theirs:
+                theirs.sync(tree)
+                same(ours, theirs)
+    finally:
+        nodes.revive()
+
+
+def test_a_bucket_by_the_command_line(
+    nodes: Any, tmp_path: Path, toy_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = fill(nodes.client, [f"in/ü {i:02d}.png" for i in range(20)])
+    monkeypatch.chdir(tmp_path)
+    line = ["index", "s3://photos/in", "--json", "-m", str(toy_bundle)]
+    there = [*line, "--workers", nodes.address, "-g", "there.vizinho"]
+    for added in (20, 1, 0):
+        done = CliRunner().invoke(build_app(), there)
+        assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["added"] == added
+        nodes.client.put_object(Bucket="photos", Key="in/new.png", Body=encode(noise(77)))
+    done = CliRunner().invoke(build_app(), [*line, "-g", "here.vizinho"])
+    assert done.exit_code == 0, done.output
+    with Gallery.open("there.vizinho") as ours, Gallery.open("here.vizinho") as theirs:
+        same(ours, theirs)
+        assert ours.image_bytes("ü 03.png")[0] == made["in/ü 03.png"]
+
+
+def test_a_machine_that_does_not_see_the_folder(
+    nodes: TwoNodes, tmp_path: Path, toy_bundle: Path
+) -> None:
+    photos = tmp_path / "photos"
+    write_pictures(photos, 3)
+    tree = open_tree(str(photos))
+    assert tree is not None
+    with (
+        Gallery.create(tmp_path / "x.vizinho", model=toy_bundle) as gallery,
+        ray_workers(nodes.address, tree, gallery.model_folder) as embed,
+    ):
+        jobs = []
+
+        def hidden(given: Any) -> Any:
+            jobs.extend(given)
+            photos.rename(tmp_path / "elsewhere")
+            return embed(iter(jobs))
+
+        with pytest.raises(ClusterError, match="does not see"):
+            gallery.sync(tree, through=hidden)
+        assert gallery.count == 0
+
+
+@pytest.mark.parametrize("address", ["host:10001", "ray://", "ray://127.0.0.1:1"])
+def test_no_cluster_there(address: str, tmp_path: Path, toy_bundle: Path) -> None:
+    write_pictures(tmp_path, 1)
+    tree = open_tree(str(tmp_path))
+    assert tree is not None
+    with pytest.raises(ClusterError, match=address), ray_workers(address, tree, toy_bundle):
+        pass
+
+
+def test_vectors_travel_unchanged() -> None:
+    from vizinho.cluster.worker import to_vector
+
+    vector = np.random.default_rng(0).normal(size=64).astype(np.float32)
+    back = to_vector(vector.astype("<f4").tobytes())
+    assert back is not None
+    assert back.tobytes() == vector.tobytes()
+    assert to_vector(None) is None
