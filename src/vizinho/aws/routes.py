@@ -93,7 +93,11 @@ class Routes:
         if path in known:
             return known[path], ""
         under: dict[str, dict[str, Route]] = {
-            "/v1/images/": {"GET": self._record, "DELETE": self._refuse},
+            "/v1/images/": {
+                "GET": self._record,
+                "PATCH": self._refuse,
+                "DELETE": self._refuse,
+            },
             "/images/": {"GET": self._picture},
         }
         for start, methods in under.items():

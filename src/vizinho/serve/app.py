@@ -13,12 +13,13 @@ from starlette.middleware.cors import CORSMiddleware
 from vizinho import __version__
 from vizinho.contract.pictures import body_limit
 from vizinho.gallery import Gallery
+from vizinho.gallery.lock import Patience
 from vizinho.serve import errors
 from vizinho.serve.follow import Follower
 from vizinho.serve.metrics import Metrics
 from vizinho.serve.middleware import Account, BodyLimit, SecurityHeaders
 from vizinho.serve.options import ServeOptions
-from vizinho.serve.routes import images, pages, search, system, thesis
+from vizinho.serve.routes import changes, images, pages, search, system, thesis
 from vizinho.serve.service import Service
 from vizinho.serve.work import WorkQueue
 
@@ -48,11 +49,20 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
     gallery = Gallery.open(gallery_path, model=options.model)
     searches = WorkQueue("search", workers=options.workers, waiting=options.queue)
     files = WorkQueue("files", workers=FILES_WORKERS, waiting=FILES_WAITING)
+    writes = WorkQueue("write", workers=1, waiting=options.queue)
+    gallery.patience = Patience(options.wait_seconds)
     # Loads the network and the index now, so that the first visitor doesn't wait for them.
     gallery.search(Image.new("RGB", (32, 32)), k=1)
     model = gallery.embedder
     service = Service(
-        gallery, model.name, model.fingerprint, options, searches, files, Metrics(searches)
+        gallery,
+        model.name,
+        model.fingerprint,
+        options,
+        searches,
+        files,
+        writes,
+        Metrics(searches),
     )
 
     @asynccontextmanager
@@ -76,7 +86,7 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
     )
     app.state.service = service
     errors.install(app)
-    for room in (thesis, search, images, system, pages):
+    for room in (thesis, search, images, changes, system, pages):
         app.include_router(room.router)
     # The last added is the outermost: the account sees every answer, also a refused one.
     app.add_middleware(
@@ -86,7 +96,7 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(options.cors_origins),
-            allow_methods=["GET", "HEAD", "POST", "DELETE"],
+            allow_methods=["GET", "HEAD", "POST", "PATCH", "DELETE"],
             allow_headers=["Content-Type"],
             max_age=3600,
         )

@@ -80,7 +80,8 @@ class Follower:
         return True
 
     def _close_old(self) -> None:
-        busy = self._service.searches.inside or self._service.files.inside
+        service = self._service
+        busy = service.searches.inside or service.files.inside or service.writes.inside
         left = []
         for gallery, looks in self._retired:
             # Not in the look in which it was retired: a request may have taken it just before.

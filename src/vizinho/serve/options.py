@@ -17,7 +17,9 @@ class ServeOptions:
         max_upload_bytes: largest picture accepted, in bytes, before decoding.
         workers: searches that run at the same time, each in a thread of its own.
         queue: searches that may wait for a worker; the next one is answered 503 at once.
-        writable: whether ``POST`` and ``DELETE`` on ``/v1/images`` may change the gallery.
+        writable: whether ``POST``, ``PATCH`` and ``DELETE`` of ``/v1/images`` change the gallery.
+        wait_seconds: how long a change waits for another process that is writing to the gallery;
+            then it is answered 503.
         image_url_hosts: hosts from which ``image_url`` may be fetched; ``("*",)`` means any
             public host, ``()`` turns it off.
         cors_origins: origins that browsers may call this server from; ``()`` turns CORS off.
@@ -32,12 +34,18 @@ class ServeOptions:
     workers: int = 2
     queue: int = 32
     writable: bool = False
+    wait_seconds: float = 5.0
     image_url_hosts: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     public_url: str | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("max_upload_bytes", 1), ("workers", 1), ("queue", 0)):
+        for name, least in (
+            ("max_upload_bytes", 1),
+            ("workers", 1),
+            ("queue", 0),
+            ("wait_seconds", 0),
+        ):
             value = getattr(self, name)
             if value < least:
                 raise SettingsError(

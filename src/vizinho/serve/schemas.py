@@ -112,6 +112,15 @@ class AddAnswer(BaseModel):
     skipped: list[Refused]
 
 
+class EditBody(BaseModel):
+    """What to change of a picture; give one of the two, or both."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: str | None = Field(None, description="The new label; null takes it away.")
+    metadata: dict[str, Any] | None = Field(None, description="In place of all that was kept.")
+
+
 class RemoveAnswer(BaseModel):
     """What a removal changed."""
 

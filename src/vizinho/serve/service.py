@@ -1,9 +1,8 @@
-"""What the routes share: the gallery, the two queues, the counters."""
+"""What the routes share: the gallery, the queues, the counters."""
 
 from __future__ import annotations
 
-import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import cast
 
 from fastapi import Request
@@ -18,8 +17,9 @@ from vizinho.serve.work import WorkQueue
 class Service:
     """One open gallery and the machinery around it; lives as long as its app.
 
-    ``searches`` is the bounded queue for work that costs (embedding, writing); ``files`` serves
-    picture bytes and listings, of which one page asks for many at once.
+    ``searches`` is the bounded queue for work that costs; ``files`` serves picture bytes and
+    listings, of which one page asks for many at once; ``writes`` changes the gallery, one request
+    after the other, so that one which waits for another process holds up no search.
     """
 
     gallery: Gallery
@@ -28,8 +28,8 @@ class Service:
     options: ServeOptions
     searches: WorkQueue
     files: WorkQueue
+    writes: WorkQueue
     metrics: Metrics
-    writing: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, gallery: Gallery) -> None:
         """Answer from another gallery from here on; requests under way keep the one they have."""
@@ -40,6 +40,7 @@ class Service:
         """Let running work end, then close the gallery."""
         self.searches.close()
         self.files.close()
+        self.writes.close()
         self.gallery.close()
 
 
