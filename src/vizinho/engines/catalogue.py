@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vizinho.engines.filters import where
-from vizinho.engines.flat import FlatVectors
+from vizinho.engines.flat import Nearest, trimmed
 from vizinho.engines.protocol import Filter, Hit, Row
+from vizinho.engines.snapshot import Snapshot
 from vizinho.engines.sqlite import explained
 from vizinho.errors import GalleryError
 
 COLUMNS = "key, url, hash, label, metadata"
 _MANY = 5000  # values bound in one statement; SQLite allows 32,766
 _RETRIES = 5
+_FILTERED = 100  # of so many of the nearest it is asked whether enough pass a filter
 
 
 class Catalogue:
@@ -52,16 +54,42 @@ class Catalogue:
             raise GalleryError(f"k is {k} and offset {offset}: k must be 1 or more, offset 0.")
         vectors = self._checked(vectors, len(vectors))
         for attempt in range(_RETRIES):
-            flat = self._current()
-            positions = None if not filter else flat.positions(self._passing(filter))
-            nearest = flat.nearest(vectors, offset + k, positions)
-            # Not np.unique: it loads numpy.ma, 10 ms of a function's first answer.
-            wanted = sorted({one for ids, _ in nearest for one in ids.tolist()})
+            current = self._current()
+            nearest = self._nearest(current, vectors, offset + k, filter, exact)
+            if len(nearest) == 1:
+                wanted = nearest[0][0].tolist()
+            else:
+                # Not np.unique: it loads numpy.ma, 10 ms of a function's first answer.
+                wanted = sorted({one for ids, _ in nearest for one in ids.tolist()})
             rows = self._rows_by_id(wanted)
             # Another process may have removed a row between the two reads: then look again.
             if len(rows) == len(wanted) or attempt == _RETRIES - 1:
                 break
         return [_ranked(ids, distances, rows, k, offset) for ids, distances in nearest]
+
+    def _nearest(
+        self,
+        current: Snapshot,
+        vectors: NDArray[np.float32],
+        need: int,
+        filter: Filter | None,
+        exact: bool,
+    ) -> list[Nearest]:
+        """Ids and distances of the ``need`` nearest that pass, closest first.
+
+        With a filter an index helps where enough of the nearest pass, as many as it was measured
+        to find; else the vectors of all that pass are compared.
+        """
+        if not filter:
+            return current.nearest(vectors, need, exact=exact)
+        if not exact and (reach := current.reach(max(need, _FILTERED))) is not None:
+            found = current.nearest(vectors, reach)
+            wanted = sorted({one for ids, _ in found for one in ids.tolist()})
+            some = self._passing(filter, wanted)
+            passing = [(ids[(ok := np.isin(ids, some))], far[ok]) for ids, far in found]
+            if all(len(ids) >= need for ids, _ in passing):
+                return [trimmed(ids, far, need) for ids, far in passing]
+        return current.nearest(vectors, need, among=self._passing(filter))
 
     def get(self, keys: Sequence[str]) -> list[Row]:
         """The rows of ``keys``, in that order; unknown keys are left out."""
@@ -96,7 +124,7 @@ class Catalogue:
         with self._lock:
             self._db.close()
 
-    def _current(self) -> FlatVectors:
+    def _current(self) -> Snapshot:
         """The vectors as they are now, by id."""
         raise NotImplementedError
 
@@ -112,28 +140,40 @@ class Catalogue:
         return vectors
 
     def _select(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        with self._lock, explained(self.path):
-            return self._db.execute(query, values).fetchall()
+        try:
+            with self._lock:
+                return self._db.execute(query, values).fetchall()
+        except sqlite3.Error:
+            with explained(self.path):
+                raise
 
-    def _select_in(self, query: str, values: Sequence[Any]) -> Iterator[tuple[Any, ...]]:
+    def _select_in(
+        self, query: str, values: Sequence[Any], before: Sequence[Any] = ()
+    ) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(values), _MANY):
             part = values[start : start + _MANY]
-            yield from self._select(f"{query} ({', '.join('?' * len(part))})", part)
+            marks = ", ".join("?" * len(part))
+            yield from self._select(f"{query} ({marks})", [*before, *part])
 
     def _rows_by_id(self, ids: Sequence[int]) -> dict[int, Row]:
         query = f"SELECT {COLUMNS}, id FROM images WHERE id IN"
-        return {record[-1]: row_of(record[:-1]) for record in self._select_in(query, ids)}
+        return {record[5]: row_of(record) for record in self._select_in(query, ids)}
 
-    def _passing(self, filter: Filter) -> NDArray[np.int64]:
+    def _passing(self, filter: Filter, among: Sequence[int] | None = None) -> NDArray[np.int64]:
+        """Ids of the rows that pass, of all or of ``among``."""
         condition, values = where(filter)
-        records = self._select(f"SELECT id FROM images WHERE {condition}", values)
-        return np.fromiter((id for (id,) in records), np.int64, len(records))
+        query = f"SELECT id FROM images WHERE {condition}"
+        if among is None:
+            found: Iterable[tuple[Any, ...]] = self._select(query, values)
+        else:
+            found = self._select_in(f"{query} AND id IN", among, values)
+        return np.array([id for (id,) in found], np.int64)
 
 
 def row_of(record: Sequence[Any]) -> Row:
-    """The row of one record of `COLUMNS`."""
-    key, url, hash, label, metadata = record
-    return Row(key, url, hash, label, json.loads(metadata) if metadata != "{}" else {})
+    """The row of one record that begins with `COLUMNS`."""
+    key, url, hash, label, metadata = record[:5]
+    return Row(key, url, hash, label, {} if metadata == "{}" else json.loads(metadata))
 
 
 def metadata_text(row: Row, *, sort: bool = False) -> str:
@@ -154,9 +194,13 @@ def _ranked(
     offset: int,
 ) -> list[Hit]:
     hits = [
-        Hit(rows[id].key, distance, rows[id])
+        Hit(row.key, distance, row)
         for id, distance in zip(ids.tolist(), distances.tolist(), strict=True)
-        if id in rows
+        if (row := rows.get(id)) is not None
     ]
-    hits.sort(key=lambda hit: (hit.distance, hit.key))
+    hits.sort(key=_order)
     return hits[offset : offset + k]
+
+
+def _order(hit: Hit) -> tuple[float, str]:
+    return hit.distance, hit.key

@@ -71,25 +71,30 @@ class FlatVectors:
 
     def positions(self, ids: NDArray[np.int64]) -> NDArray[np.int64]:
         """Where those of ``ids`` that are here stand in the matrix, ascending."""
-        places = np.searchsorted(self.ids, ids)
+        if not len(self.ids):
+            return NO_PLACES
+        places: NDArray[np.int64] = self.ids.searchsorted(ids)
         places[places == len(self.ids)] = 0
-        return np.sort(places[self.ids[places] == ids]) if len(self.ids) else places
+        here: NDArray[np.int64] = np.sort(places[self.ids[places] == ids])
+        return here
 
     def alive(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of ``places`` that count, in their order."""
         if not len(self.dead):
             return places
-        found = np.searchsorted(self.dead, places)
+        found = self.dead.searchsorted(places)
         found[found == len(self.dead)] = 0
-        return places[self.dead[found] != places]
+        left: NDArray[np.int64] = places[self.dead[found] != places]
+        return left
 
     def distances(
         self, places: NDArray[np.int64], query: NDArray[np.float64]
     ) -> NDArray[np.float64]:
         """From the rows at ``places`` to a query [D], in float64."""
-        off = self.matrix[places] - query
+        off: NDArray[np.float64] = self.matrix[places] - query
         off *= off
-        return np.sqrt(off.sum(axis=1))
+        summed: NDArray[np.float64] = off.sum(axis=1)
+        return np.sqrt(summed)
 
     def nearest(
         self,
@@ -156,16 +161,17 @@ class FlatVectors:
             if len(places) >= need and beyond > distances[order[need - 1]] ** 2:
                 break
             take = min(4 * take, count)
-        return self.cut(places[order], distances[order], need)
+        return trimmed(self.ids[places[order]], distances[order], need)
 
-    def cut(
-        self, places: NDArray[np.int64], distances: NDArray[np.float64], need: int
-    ) -> Nearest:
-        """The first ``need`` of sorted places, and all at the distance of the last, as ids."""
-        end = len(places)
-        if end > need:
-            end = int(np.searchsorted(distances, distances[need - 1], side="right"))
-        return self.ids[places[:end]], distances[:end]
+
+def trimmed(
+    ids: NDArray[np.int64], distances: NDArray[np.float64], need: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """The first ``need`` of what is sorted by distance, and all at the distance of the last."""
+    if len(ids) <= need:
+        return ids, distances
+    end = int(distances.searchsorted(distances[need - 1], side="right"))
+    return ids[:end], distances[:end]
 
 
 class _Made:

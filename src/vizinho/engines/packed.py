@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from vizinho.engines.catalogue import COLUMNS, Catalogue, metadata_text, row_of
 from vizinho.engines.flat import FlatVectors
 from vizinho.engines.protocol import Row
+from vizinho.engines.snapshot import Snapshot
 from vizinho.engines.sqlite import connect, explained
 from vizinho.errors import GalleryDamaged, GalleryError, KeyNotFound
 
@@ -62,6 +63,7 @@ class PackedEngine(Catalogue):
         super().__init__(path, connection, matrix.shape[1])
         # A sketch would be a copy in memory, made during somebody's request.
         self._flat = FlatVectors(np.arange(1, len(matrix) + 1), matrix, sketches=False)
+        self._snapshot = Snapshot.of(self._flat, self.name, len(matrix), 0, mapped=True)
 
     @classmethod
     def open(cls, path: Path) -> PackedEngine:
@@ -140,8 +142,8 @@ class PackedEngine(Catalogue):
             "bytes": sum(file.stat().st_size for file in files),
         }
 
-    def _current(self) -> FlatVectors:
-        return self._flat
+    def _current(self) -> Snapshot:
+        return self._snapshot
 
 
 def read_only(gallery: Path) -> GalleryError:

@@ -14,6 +14,8 @@ from vizinho.errors import GalleryBusy, GalleryDamaged, GalleryError
 
 _PATIENCE_SECONDS = 10.0
 _SHARED_MEMORY_BYTES = 32 * 1024
+# Rows of a large file are looked up all over it: mapped, that costs no system call for each.
+_MAPPED_BYTES = 2**31 - 65536
 
 
 def connect(path: Path, *, create: bool = False, immutable: bool = False) -> sqlite3.Connection:
@@ -39,6 +41,7 @@ def connect(path: Path, *, create: bool = False, immutable: bool = False) -> sql
         check_same_thread=False,
     )
     try:
+        connection.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
         if not mode.startswith("ro"):
             connection.execute("PRAGMA journal_mode = WAL")
             # In WAL a loss of power can cost the last commits, never the file's integrity.
