@@ -24,6 +24,7 @@ _CORE: dict[type[core.VizinhoError], tuple[int, str]] = {
     core.GalleryBusy: (503, "gallery_busy"),
     core.GalleryNotFound: (503, "gallery_not_found"),
     core.GalleryUnreachable: (503, "gallery_unreachable"),
+    core.SourceError: (503, "source_unreachable"),
 }
 
 _HTTP: dict[int, tuple[str, str, str]] = {
