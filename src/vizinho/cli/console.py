@@ -34,7 +34,8 @@ GalleryOption = Annotated[
     typer.Option(
         "--gallery",
         "-g",
-        help="The gallery's folder, or its address. Default: VIZINHO_GALLERY, else the only *.vizinho here.",
+        help="The gallery's folder or address. Default: VIZINHO_GALLERY, else the only *.vizinho "
+        "here.",
     ),
 ]
 # Wide enough that no table folds a key when the output goes to a file or another program.

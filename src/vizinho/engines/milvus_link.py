@@ -16,6 +16,8 @@ T = TypeVar("T")
 READING_SECONDS = 15.0
 """How long a read waits for a server that went away: one that restarts needs about that."""
 WRITING_SECONDS = 60.0
+_FIRST_SECONDS = 5.0
+"""How long for one that never answered yet: the address may be wrong."""
 _AWAY_SECONDS = 1.0
 """How long while it is known to be away: enough to notice that it is back."""
 _CONNECT_SECONDS = 10.0
@@ -63,7 +65,7 @@ class MilvusLink:
         self._making = threading.Lock()
         self._client: Any = None
         self._closed = False
-        self._away = False
+        self._patience: float | None = _FIRST_SECONDS
 
     def call(self, what: Callable[..., T], *, seconds: float | None = None) -> T:
         """``what(client, timeout)``, again and again while the server is away or starts.
@@ -73,7 +75,7 @@ class MilvusLink:
         """
         if self._closed:
             raise GalleryError(f"{self.address} is closed.")
-        until = time.monotonic() + (_AWAY_SECONDS if self._away else seconds or READING_SECONDS)
+        until = time.monotonic() + (self._patience or seconds or READING_SECONDS)
         while True:
             left = max(until - time.monotonic(), 0.1)
             try:
@@ -85,11 +87,11 @@ class MilvusLink:
                 if not again:
                     raise told from error
                 if time.monotonic() >= until:
-                    self._away = True
+                    self._patience = _AWAY_SECONDS
                     raise told from error
                 time.sleep(_PAUSE_SECONDS)
             else:
-                self._away = False
+                self._patience = None
                 return answer
 
     def write(self, what: Callable[..., T]) -> T:

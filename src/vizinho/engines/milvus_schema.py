@@ -59,7 +59,7 @@ def fill_schema(schema: Any, types: Any, dimension: int) -> None:
 def dimension_of(described: dict[str, Any]) -> int | None:
     """The length of the vectors of a collection; None when it is none of ours."""
     fields = {field["name"]: field for field in described["fields"]}
-    if not _FIELDS <= set(fields):
+    if not _FIELDS.issubset(fields):
         return None
     return int(fields["vector"]["params"]["dim"])
 
