@@ -27,6 +27,7 @@ VERBS = (
     "export",
     "import",
     "dedupe",
+    "doctor",
     "migrate",
     "fetch",
     "train",
