@@ -9,6 +9,7 @@ import typer
 
 from vizinho.cli.choosing import WAIT_SECONDS, WaitOption, patience
 from vizinho.cli.console import AsJson, GalleryOption, edge, parse_pairs, progress
+from vizinho.cli.optimising import optimise
 from vizinho.cli.reports import print_add_report
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ def command(
             done = opened.add_sources(
                 sources, key=key, label=label, metadata=extra, copy=copy, progress=report
             )
+        optimise(opened, quiet=as_json)
         count = opened.count
     print_add_report(done, path, count, as_json=as_json)
     if done.skipped and not (done.added or done.changed or done.unchanged or done.duplicates):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vizinho.cli.console import AsJson, edge, progress
+from vizinho.cli.optimising import LatencyOption, RecallOption, optimise
 from vizinho.cli.reports import print_add_report
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def command(
             "ray://local.",
         ),
     ] = None,
+    latency_ms: LatencyOption = None,
+    recall: RecallOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Index a folder of pictures or a bucket. Run again: only what changed is done."""
@@ -64,6 +67,7 @@ def command(
     made, new = _open_or_create(path, model, precision)
     try:
         report = _fill(made, source, labels=labels, workers=workers, quiet=as_json)
+        optimise(made, latency_ms=latency_ms, recall=recall, quiet=as_json)
         count = made.count
     except Exception:
         if new:

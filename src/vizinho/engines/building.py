@@ -22,7 +22,7 @@ from vizinho.engines.derived import CELLS, IDS, LISTS, VECTORS, Manifest, Stale
 from vizinho.engines.flat import FlatVectors
 from vizinho.engines.ivf import Ivf
 from vizinho.engines.sqlite import connect, explained, transaction
-from vizinho.errors import GalleryDamaged
+from vizinho.errors import GalleryDamaged, GalleryError
 from vizinho.progress import Progress
 
 _READ = 20_000
@@ -44,9 +44,13 @@ def build(
     """
     folder = catalogue.with_name(derived.FOLDER)
     with explained(catalogue), closing(connect(catalogue)) as db:
-        with transaction(db):
-            schema.upgrade(db)
+        if schema.version(db) == 1:
+            with transaction(db):
+                schema.upgrade(db)
+        if not force and not _state(db, folder).reason:
+            return None
         with derived.building(folder):
+            # Another may have made it while this one came to its turn.
             with transaction(db, reading=True):
                 now = upkeep.state(db, folder)
                 last_id, last_removal = schema.last_id(db), schema.last_removal(db)
@@ -59,11 +63,22 @@ def build(
                 derived.sweep(folder, "")
                 return None
             name = secrets.token_hex(8)
-            (folder / name).mkdir()
-            _Build(db, folder, name, now, manifest, progress).run()
-            _publish(db, name, manifest)
-            derived.sweep(folder, name)
-            return manifest
+            try:
+                (folder / name).mkdir()
+                made = _Build(db, folder, name, now, manifest, progress).run()
+            except (OSError, Stale) as error:
+                raise GalleryError(
+                    f"The search index of {catalogue.parent} can't be made: {error}.",
+                    "Nothing is lost: searches go on without it.",
+                ) from error
+            _publish(db, name if made else schema.no_index(), manifest)
+            derived.sweep(folder, name if made else "")
+            return manifest if made else None
+
+
+def _state(db: sqlite3.Connection, folder: Path) -> upkeep.State:
+    with transaction(db, reading=True):
+        return upkeep.state(db, folder)
 
 
 def _publish(db: sqlite3.Connection, name: str, manifest: Manifest) -> None:
@@ -91,12 +106,17 @@ class _Build:
         self._manifest = manifest
         self._progress = progress
 
-    def run(self) -> None:
-        """Raises GalleryDamaged for a catalogue whose vectors have a wrong length."""
+    def run(self) -> bool:
+        """Whether there was anything to index.
+
+        Raises GalleryDamaged for a catalogue whose vectors have a wrong length, OSError.
+        """
         start = time.perf_counter()
         manifest, options = self._manifest, self._now.about.options
         manifest.latency_ms, manifest.recall = options.latency_ms, options.recall
         self._read()
+        if manifest.count == 0:
+            return False
         ids = derived.mapped(self._folder / IDS, np.int64, (manifest.count,))
         matrix = derived.mapped(
             self._folder / VECTORS, np.float32, (manifest.count, manifest.dimension)
@@ -122,6 +142,7 @@ class _Build:
         manifest.seconds = round(time.perf_counter() - start, 2)
         manifest.made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
         derived.write_manifest(self._folder, manifest)
+        return True
 
     def _read(self) -> None:
         """Copy the vectors out of the catalogue, a part in each transaction: a long one would keep

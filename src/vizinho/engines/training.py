@@ -54,7 +54,7 @@ def train(matrix: NDArray[np.float32]) -> Any:
     import faiss
 
     count, width = matrix.shape
-    cells = cells_for(count)
+    cells = min(cells_for(count), count)
     quantiser = faiss.IndexFlatL2(width)
     index = faiss.IndexIVFScalarQuantizer(
         quantiser, width, cells, faiss.ScalarQuantizer.QT_8bit, faiss.METRIC_L2

@@ -135,8 +135,8 @@ class GalleryView:
 
     @property
     def info(self) -> dict[str, Any]:
-        """Name, model and its fingerprint, dimension and metrics, engine, runtime, precision, count
-        and mirrored folder, as JSON values."""
+        """Name, model and its fingerprint, dimension and metrics, engine and how it searches,
+        runtime, precision, count and mirrored folder, as JSON values."""
         folder = self.folder
         return {
             "name": self.path.resolve().name.removesuffix(".vizinho"),
@@ -147,6 +147,7 @@ class GalleryView:
             "runtime": self._about.runtime,
             "precision": self._about.precision,
             "count": self.count,
+            "search": self._engine.describe(),
             "metrics": self.model_info.metrics,
             "folder": None if folder is None else str(folder),
             "mirrored": self.mirrored,

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vizinho.engines import Engine
+from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.engines.packed import PackedEngine, read_only
+from vizinho.errors import GalleryError
 from vizinho.gallery import layout
-from vizinho.gallery.opening import open_parts
 from vizinho.gallery.lock import NONE, Patience
+from vizinho.gallery.opening import open_parts
 from vizinho.gallery.records import AddReport
 from vizinho.gallery.view import GalleryView
+from vizinho.progress import Progress
 
 if TYPE_CHECKING:
     from vizinho.gallery.intake import Embedding, Intake, Wanted
@@ -56,6 +59,35 @@ class GalleryWriter(GalleryView):
             at_once=at_once,
             through=through,
         )
+
+    def optimise(
+        self,
+        *,
+        latency_ms: float | None = None,
+        recall: float | None = None,
+        force: bool = False,
+        progress: Progress | None = None,
+    ) -> bool:
+        """Make the search index where one is due, or by ``force``; returns whether it was made.
+
+        A search is exact as long as that takes no longer than ``latency_ms`` (5 unless told), and
+        from then on finds the share ``recall`` (0.99) of the ten nearest; the gallery remembers
+        both. Searches and changes go on meanwhile. Does nothing for an engine that keeps its index
+        itself. Raises GalleryBusy when another process is at it, GalleryError.
+        """
+        given = latency_ms is not None or recall is not None
+        if not isinstance(self._engine, EmbeddedEngine):
+            if given:
+                raise GalleryError(
+                    f"{self.path} is kept by the engine {self.about.engine!r}, whose index can't "
+                    "be chosen.",
+                    "Leave latency and recall out.",
+                )
+            return False
+        if given:
+            with self._writing():
+                self._engine.options(latency_ms=latency_ms, recall=recall)
+        return self._engine.optimise(force=force, progress=progress)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -14,6 +14,7 @@ from vizinho import __version__
 from vizinho.contract.pictures import body_limit
 from vizinho.gallery import Gallery
 from vizinho.gallery.lock import Patience
+from vizinho.gallery.tending import Tender
 from vizinho.serve import errors
 from vizinho.serve.follow import Follower
 from vizinho.serve.metrics import Metrics
@@ -69,9 +70,12 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         follower = Follower(service)
         follower.start()
+        tender = Tender(lambda: service.gallery)
+        tender.start()
         try:
             yield
         finally:
+            tender.close()
             follower.close()
             service.close()
 
