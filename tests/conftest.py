@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from milvus_server import milvus, open_emptied
+from toy_lists import lists, lists_made, lists_path
 from toys import TOY_DIMENSION, make_toy_bundle, write_pictures
 from vizinho.engines import Engine
 from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.gallery import Gallery
 
-__all__ = ["milvus"]  # a fixture, for all tests
+__all__ = ["lists", "lists_made", "lists_path", "milvus"]  # fixtures, for all tests
 
 
 @pytest.fixture(scope="session")

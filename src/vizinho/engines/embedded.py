@@ -174,6 +174,7 @@ class EmbeddedEngine(Catalogue):
             self.path, force=force or bool(self._follower.stale), progress=progress
         )
         with self._lock:
+            self._follower.stale = ""
             self._follower.forget()
         return made is not None
 
