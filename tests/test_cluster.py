@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from vizinho.cli import build_app
 from vizinho.cluster import ray_workers
 from vizinho.errors import ClusterError
 from vizinho.gallery import Gallery
+from vizinho.gallery.intake import Wanted
+from vizinho.gallery.pipeline import Job
 from vizinho.sources import open_tree
 
 pytestmark = pytest.mark.ray
@@ -65,6 +68,10 @@ def test_one_node_killed_half_way(nodes: TwoNodes, tmp_path: Path) -> None:
             again = ours.sync(tree, through=embed)
             assert killed
             assert killed[0] < 240
+            photos.rename(tmp_path / "elsewhere")
+            with pytest.raises(ClusterError, match="does not see"):
+                list(embed(iter([Job(Wanted("0001.png"), "0001.png", bytes)])))
+            (tmp_path / "elsewhere").rename(photos)
             assert len(embed.nodes) == 2
             assert (report.added, report.duplicates, again.unchanged) == (238, 1, 238)
             assert [each.name for each in report.skipped] == ["0006.png"]
@@ -82,7 +89,7 @@ def test_a_bucket_by_the_command_line(
     monkeypatch.chdir(tmp_path)
     line = ["index", "s3://photos/in", "--json", "-m", str(toy_bundle)]
     there = [*line, "--workers", nodes.address, "-g", "there.vizinho"]
-    for added in (20, 1, 0):
+    for added in (20, 1):
         done = CliRunner().invoke(build_app(), there)
         assert done.exit_code == 0, done.output
         assert json.loads(done.stdout)["added"] == added
@@ -94,27 +101,18 @@ def test_a_bucket_by_the_command_line(
         assert ours.image_bytes("ü 03.png")[0] == made["in/ü 03.png"]
 
 
-def test_a_machine_that_does_not_see_the_folder(
-    nodes: TwoNodes, tmp_path: Path, toy_bundle: Path
-) -> None:
-    photos = tmp_path / "photos"
-    write_pictures(photos, 3)
-    tree = open_tree(str(photos))
+def test_a_machine_that_can_not_do_the_same(tmp_path: Path, toy_bundle: Path) -> None:
+    from vizinho.bundle import read_bundle
+    from vizinho.cluster.worker import Work, _pipeline, versions
+
+    tree = open_tree(str(tmp_path))
     assert tree is not None
-    with (
-        Gallery.create(tmp_path / "x.vizinho", model=toy_bundle) as gallery,
-        ray_workers(nodes.address, tree, gallery.model_folder) as embed,
-    ):
-        jobs = []
-
-        def hidden(given: Any) -> Any:
-            jobs.extend(given)
-            photos.rename(tmp_path / "elsewhere")
-            return embed(iter(jobs))
-
-        with pytest.raises(ClusterError, match="does not see"):
-            gallery.sync(tree, through=hidden)
-        assert gallery.count == 0
+    work = Work(tree, read_bundle(toy_bundle), None, {**versions(), "pillow": "1.0"})
+    with pytest.raises(ClusterError, match=r"has pillow [\d.]+ instead of 1\.0"):
+        _pipeline(work)
+    tmp_path.rmdir()
+    with pytest.raises(ClusterError, match="does not see"):
+        _pipeline(replace(work, versions=versions()))
 
 
 @pytest.mark.parametrize("address", ["host:10001", "ray://", "ray://127.0.0.1:1"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
+import socket
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -28,6 +29,7 @@ _STORE_BYTES = 100 * 2**20
 _TASKS_PER_CORE = 32
 """Tasks a core gets in one round; between two rounds the cluster runs empty for about a second."""
 _ATTEMPTS = 5
+_KNOCK_SECONDS = 10
 
 
 @contextmanager
@@ -64,6 +66,8 @@ def ray_workers(
                 **options,
             )
         else:
+            if where != "auto":
+                _knock(where)
             ray.init("auto" if where == "auto" else address, **options)
     except Exception as error:  # gRPC's, Ray's and Python's own, all for the same few reasons
         ray.shutdown()
@@ -93,34 +97,41 @@ class RayEmbedding:
         self.nodes: Counter[str] = Counter()
         self.task = TASK
         """Pictures in one task."""
-        self._of_stream = (tree, info, network, versions())
-        self._tasks = _TASKS_PER_CORE * max(1, int(ray.cluster_resources().get("CPU", 1)))
+        self._tree, self._info, self._network = tree, info, network
+        self._stream: Any = None
+        cluster: Any = ray
+        self._tasks = _TASKS_PER_CORE * max(1, int(cluster.cluster_resources().get("CPU", 1)))
 
     def __call__(self, jobs: Iterable[Job[Wanted]]) -> Iterator[list[Outcome[Wanted]]]:
         """Outcomes of ``jobs``. Raises ClusterError, and what ended the run on a machine."""
         jobs = iter(jobs)
-        stream = None
         while waiting := {str(job.item.key): job for job in islice(jobs, self.task * self._tasks)}:
             attempts = 0
             while waiting:
                 try:
-                    stream = stream or self._stream()
-                    for rows in _rounds(stream, list(waiting)):
+                    for rows in self._rounds(list(waiting)):
                         yield [self._outcome(row, waiting) for row in rows]
                         attempts = 0
                 except _lost() as error:
                     attempts += 1
-                    stream = None
+                    self._stream = None
                     if attempts == _ATTEMPTS:
                         raise ClusterError(
                             f"The Ray cluster gave up: {_first_line(error)}.",
                             "Run it again: it goes on from what was done.",
                         ) from error
 
-    def _stream(self) -> Any:
+    def _rounds(self, keys: list[str]) -> Iterator[list[dict[str, Any]]]:
         import ray
 
-        return ray.remote(num_cpus=0)(Stream).remote(*self._of_stream, self.task)
+        if self._stream is None:
+            leader = ray.remote(num_cpus=0)(Stream)
+            # By reference: Ray's client sends an argument with each call that it makes again.
+            network = ray.put(self._network)
+            self._stream = leader.remote(self._tree, self._info, network, versions(), self.task)
+        ray.get(self._stream.begin.remote(keys))
+        while (rows := ray.get(self._stream.take.remote())) is not None:
+            yield rows
 
     def _outcome(self, row: dict[str, Any], waiting: dict[str, Job[Wanted]]) -> Outcome[Wanted]:
         if row["failure"]:
@@ -130,12 +141,12 @@ class RayEmbedding:
         return Outcome(job, row["hash"], to_vector(row["vector"]), row["reason"])
 
 
-def _rounds(stream: Any, keys: list[str]) -> Iterator[list[dict[str, Any]]]:
-    import ray
-
-    ray.get(stream.begin.remote(keys))
-    while (rows := ray.get(stream.take.remote())) is not None:
-        yield rows
+def _knock(where: str) -> None:
+    """Raises OSError at once where nobody listens; Ray would try for half a minute."""
+    host, _, port = where.rpartition(":")
+    if not host or not port.isdecimal():
+        raise OSError("a host and a port are wanted")
+    socket.create_connection((host.strip("[]"), int(port)), _KNOCK_SECONDS).close()
 
 
 def _lost() -> tuple[type[Exception], ...]:

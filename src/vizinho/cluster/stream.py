@@ -44,8 +44,9 @@ class Stream:
             pa.table({"key": pa.array(keys[start : start + self._task], pa.string())})
             for start in range(0, len(keys), self._task)
         ]
+        embed: Any = embed_keys  # its types are pyarrow's, which have none
         data = ray.data.from_arrow(tables).map_batches(
-            embed_keys,
+            embed,
             batch_size=None,
             batch_format="pyarrow",
             fn_kwargs={"work": self._work},
