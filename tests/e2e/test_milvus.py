@@ -1,0 +1,105 @@
+"""From an empty Milvus to a page: the command line and a real server over one address."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from milvus_server import MilvusServer
+from serving import running
+from toys import encode, noise
+
+pytestmark = pytest.mark.milvus
+PATIENCE_SECONDS = 240
+
+
+@pytest.fixture
+def vizinho(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    monkeypatch.setenv("VIZINHO_CACHE", str(tmp_path / "cache"))
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "vizinho", *arguments],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"VIZINHO_CACHE": str(tmp_path / "cache")},
+        )
+
+    return run
+
+
+def answered(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
+    """The first answer with that status; others are asked past for a while."""
+    until = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        answer = ask()
+        if answer.status_code == status or time.monotonic() > until:
+            assert answer.status_code == status, answer.text
+            return answer
+        time.sleep(0.3)
+
+
+def test_one_address_for_every_verb(
+    milvus: MilvusServer,
+    vizinho: Callable[..., subprocess.CompletedProcess[str]],
+    pictures: Path,
+    toy_bundle: Path,
+) -> None:
+    place = f"{milvus.uri}/shown"
+    nobody = vizinho("list", "-g", place, "--json")
+    assert nobody.returncode == 1
+    assert json.loads(nobody.stderr)["error"]["code"] == "gallery_not_found"
+
+    made = vizinho(
+        "index", str(pictures), "--engine", place, "--labels", "--model", str(toy_bundle), "--json"
+    )
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["added"] == 12
+    assert json.loads(made.stdout)["gallery"] == place
+    query = str(pictures / "cat" / "0001.png")
+    found = vizinho("search", query, "-g", place, "-k", "2", "--json")
+    assert json.loads(found.stdout)[0]["key"] == "cat/0001.png"
+
+    with running(Path(place), writable=True) as server:
+
+        def search() -> httpx.Response:
+            body: dict[str, Any] = {"key": "cat/0001.png", "k": 1}
+            return httpx.post(f"{server.url}/v1/search", json=body, timeout=60)
+
+        assert search().json()["results"][0]["distance"] == 0.0
+        image = httpx.get(f"{server.url}/images/cat/0001.png", timeout=60)
+        assert image.content == Path(query).read_bytes()
+        # Added over HTTP, found from the command line; and the other way round.
+        new = encode(noise(77))
+        files = {"image": ("new.png", new, "image/png")}
+        added = httpx.post(
+            f"{server.url}/v1/images", files=files, data={"key": "new.png"}, timeout=60
+        )
+        assert added.json()["keys"] == ["new.png"]
+        listed = vizinho("list", "-g", place, "--json")
+        assert len(json.loads(listed.stdout)) == 13
+        assert httpx.get(f"{server.url}/images/new.png", timeout=60).content == new
+        assert vizinho("remove", "cat/0000.png", "-g", place).returncode == 0
+        answered(lambda: httpx.get(f"{server.url}/v1/images/cat/0000.png", timeout=60), 404)
+
+        milvus.kill()
+        try:
+            away = search()
+        finally:
+            milvus.start()
+        assert away.status_code == 503
+        assert away.json()["error"]["code"] == "gallery_unreachable"
+        assert f"127.0.0.1:{milvus.port}" in away.json()["error"]["message"]
+        back = answered(search, 200)
+        assert back.json()["results"][0]["key"] == "cat/0001.png"
