@@ -14,6 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from vizinho.perceptual import in_buckets
+
 ROWS, COLUMNS = 8, 9
 
 #: Bits that may differ. Of four bands of 16 bits one is then the same in both: the pigeonhole that
@@ -132,13 +134,7 @@ def _candidates(
     for band in range(BANDS):
         key = (unique >> np.uint64(16 * band)) & np.uint64(0xFFFF)
         bucketed = np.argsort(key, kind="stable")
-        key = key[bucketed]
-        left, apart = np.arange(len(key)), 0
-        # Each with the next of its bucket, then with the one after: N pairs at a time at most.
-        while len(left):
-            apart += 1
-            left = left[left + apart < len(key)]
-            left = left[key[left] == key[left + apart]]
-            one, other = bucketed[left], bucketed[left + apart]
+        for left, right in in_buckets(key[bucketed]):
+            one, other = bucketed[left], bucketed[right]
             near = np.bitwise_count(unique[one] ^ unique[other]) <= NEAR
             yield place[one[near]], place[other[near]]

@@ -2,72 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-from PIL import Image
+from typing import TYPE_CHECKING
 
 from vizinho.blobs import LocalBlobs
 from vizinho.datasets import Skipped
-from vizinho.errors import KeyNotFound, VizinhoError
+from vizinho.errors import KeyNotFound
 from vizinho.gallery import layout
 from vizinho.gallery.copies import link_copies, look_at_new
+from vizinho.gallery.duplicates import (
+    KINDS,
+    RULE,
+    Group,
+    Member,
+    member_of,
+    read_bytes_of,
+    settled,
+    similar_group,
+    spoils,
+)
 from vizinho.gallery.looks import Looks
 from vizinho.gallery.similar import similar_rows, usual_distance
 from vizinho.gallery.view import GalleryView
-from vizinho.images import content_hash, load_image
-from vizinho.perceptual import Groups, likeness, same_pixels, sharpness
+from vizinho.images import content_hash
+from vizinho.perceptual import Groups
 from vizinho.progress import Progress
 
 if TYPE_CHECKING:
     from vizinho.gallery.core import Gallery
     from vizinho.gallery.files import FileRecords
 
-KINDS: Final = ("identical", "near", "similar")
-RULE: Final = (
-    "Kept is the one with the most pixels; of those the clearly sharpest; then the one in a "
-    "lossless or larger file; then the oldest file; then the first by name."
-)
-_SHARPER = 1.25
+__all__ = [
+    "KINDS",
+    "RULE",
+    "Duplicates",
+    "Group",
+    "Member",
+    "find_duplicates",
+    "read_bytes_of",
+    "remove_duplicates",
+]
+
 _PAGE = 1000
 _MANY = 500
-
-
-@dataclass(frozen=True)
-class Member:
-    """One picture of a group.
-
-    ``how``: what it is beside the kept one, in words ("the same file", "mirrored, 50 % as wide").
-    ``indexed`` is False for a file of the mirrored folder that stands for no row of its own.
-    ``copy``: whether its own pixels show that it is a copy of the kept one; only such are removed.
-    """
-
-    key: str
-    bytes: int
-    width: int
-    height: int
-    sharpness: float
-    modified: float | None
-    how: str
-    indexed: bool
-    copy: bool
-
-
-@dataclass(frozen=True)
-class Group:
-    """Pictures that belong together; the first is the one to keep, ``why`` says why."""
-
-    kind: str
-    members: tuple[Member, ...]
-    why: str
-
-    @property
-    def spare(self) -> tuple[Member, ...]:
-        """What could go: copies of the one to keep; none where pictures are only similar."""
-        return () if self.kind == "similar" else tuple(m for m in self.members[1:] if m.copy)
 
 
 @dataclass
@@ -100,14 +79,14 @@ def find_duplicates(
         report.pictures = look_at_new(gallery, looks, report.skipped, progress)
         same = _same_files(gallery, looks)
         groups = Groups()
-        if "near" in kinds:
+        if set(kinds) & {"identical", "near"}:
             groups = link_copies(gallery, looks, progress)
-        for number in same:
-            groups.link(number, number)
+            for number in same:
+                groups.link(number, number)
         grouped: set[str] = set()
         for numbers in groups.members().values():
             keys = _keys_of(looks.hashes(numbers).values(), gallery, same, numbers)
-            for group in _settled(gallery, keys, kinds):
+            for group in settled(gallery, keys, kinds):
                 grouped.update(member.key for member in group.members)
                 report.groups.append(group)
     finally:
@@ -116,10 +95,10 @@ def find_duplicates(
         limit = usual_distance(gallery) if distance is None else distance
         report.distance = limit
         for rows in similar_rows(gallery, limit, grouped, progress):
-            found = [m for key in rows if (m := _member(gallery, key, True)) is not None]
+            found = [m for key in rows if (m := member_of(gallery, key, True)) is not None]
             if len(found) > 1:
-                report.groups.append(_similar(found))
-    report.groups.sort(key=_spoils)
+                report.groups.append(similar_group(found))
+    report.groups.sort(key=spoils)
     return report
 
 
@@ -198,108 +177,3 @@ def _keys_of(
     owners = gallery.engine.find(list(hashes))
     alone = [(key, True) for key in owners.values()]
     return sorted({*alone, *(each for number in numbers for each in same.get(number, []))})
-
-
-def _settled(
-    gallery: GalleryView, keys: Sequence[tuple[str, bool]], kinds: Sequence[str]
-) -> Iterator[Group]:
-    """The group of ``keys``, with the one to keep first; nothing if its kind is not asked for."""
-    found = [m for key, indexed in keys if (m := _member(gallery, key, indexed)) is not None]
-    if len(found) < 2:
-        return
-    kept, why = _choose(found)
-    image, data = _read(gallery, kept.key)
-    members = [kept]
-    exact = True
-    for member in sorted(found, key=lambda each: (not each.indexed, each.key)):
-        if member is not kept:
-            how, copy, same = _compared(gallery, image, data, member)
-            exact = exact and same
-            members.append(_told(member, how, copy))
-    kind = "identical" if exact else "near"
-    if kind in kinds:
-        yield Group(kind, tuple(members), why)
-
-
-def _choose(found: Sequence[Member]) -> tuple[Member, str]:
-    """The one to keep, by `RULE`, and what decided."""
-    left = list(found)
-    most = max(m.width * m.height for m in left)
-    steps = [
-        ("the largest", lambda m: m.width * m.height == most),
-        ("the sharpest", lambda m: m.sharpness * _SHARPER >= max(o.sharpness for o in left)),
-        ("the largest file", lambda m: m.bytes == max(o.bytes for o in left)),
-        ("the oldest file", lambda m: m.modified == min(o.modified or 0 for o in left)),
-        ("already in the gallery", lambda m: m.indexed),
-    ]
-    why = "the first by name"
-    for words, passes in steps:
-        still = [member for member in left if passes(member)]
-        if still and len(still) < len(left):
-            left, why = still, words
-        if len(left) == 1:
-            break
-    if len(left) > 1:
-        why = "the first by name"
-    return min(left, key=lambda member: (not member.indexed, member.key)), why
-
-
-def _compared(
-    gallery: GalleryView, image: Image.Image, data: bytes, member: Member
-) -> tuple[str, bool, bool]:
-    """How a member is beside the kept picture, whether it is a copy, and whether the very same."""
-    other, its_data = _read(gallery, member.key)
-    if its_data == data:
-        return "the same file", True, True
-    if same_pixels(image, other):
-        return "the same pixels in another file", True, True
-    found = likeness(image, other)
-    if not found.same:
-        return "a copy of a copy; stays", False, False
-    words = [found.turn] if found.turn else []
-    if found.cropped:
-        words.append("a part of it" if found.cropped == "second" else "shows more at the edges")
-    wide = max(other.size) / max(image.size)
-    if abs(wide - 1) > 0.02 and not found.cropped:
-        words.append(f"{wide:.0%} of the size".replace("%", " %"))
-    return ", ".join(words) or "compressed or edited slightly", True, False
-
-
-def _told(member: Member, how: str, copy: bool) -> Member:
-    return Member(**{**vars(member), "how": how, "copy": copy})
-
-
-def _similar(found: list[Member]) -> Group:
-    return Group("similar", tuple(found), "the first by name")
-
-
-def _spoils(group: Group) -> tuple[int, int, str]:
-    return (KINDS.index(group.kind), -sum(m.bytes for m in group.spare), group.members[0].key)
-
-
-def _read(gallery: GalleryView, key: str) -> tuple[Image.Image, bytes]:
-    data = read_bytes_of(gallery, key)
-    return load_image(data, name=key), data
-
-
-def read_bytes_of(gallery: GalleryView, key: str) -> bytes:
-    """The bytes of a row, or of a file of the mirrored folder that has none. Raises KeyNotFound."""
-    try:
-        return gallery.image_bytes(key)[0]
-    except KeyNotFound:
-        if (folder := gallery.folder) is None:
-            raise
-        return LocalBlobs(folder).read(key)
-
-
-def _member(gallery: GalleryView, key: str, indexed: bool) -> Member | None:
-    try:
-        image, data = _read(gallery, key)
-    except (VizinhoError, OSError):
-        return None
-    modified = None
-    if (folder := gallery.folder) is not None:
-        with suppress(OSError, KeyNotFound):
-            modified = Path(LocalBlobs(folder).path(key)).stat().st_mtime
-    sharp = sharpness(image)
-    return Member(key, len(data), *image.size, round(sharp, 2), modified, "", indexed, False)

@@ -115,6 +115,8 @@ def candidates(all_forms: NDArray[np.void], bits: int) -> Iterator[tuple[NDArray
     link them all. ``all_forms`` may be mapped from disk: a bounded part of it is in memory.
     """
     count = len(all_forms)
+    if not count:
+        return
     parts = max(1, -(-count * (1 + _PROBES) // _PART))
     for band in range(BANDS):
         for part in range(parts):
@@ -131,7 +133,7 @@ def candidates(all_forms: NDArray[np.void], bits: int) -> Iterator[tuple[NDArray
 def _entries(
     all_forms: NDArray[np.void], band: int, part: int, parts: int
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.bool_]]:
-    """What stands in one part of a band's buckets: bucket, position, whether it only asks there."""
+    """What stands in one part of a band's buckets: bucket, position, whether it only asks."""
     found = []
     for start in range(0, len(all_forms), _PART):
         block = all_forms[start : start + _PART]
