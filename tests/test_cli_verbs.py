@@ -225,6 +225,8 @@ class TestLookingAfterAGallery:
             "gallery": str(here / "toy.vizinho"),
             "removed": 2,
             "count": 3,
+            "unknown": [],
+            "dry_run": False,
         }
         assert (here / "pictures" / "red.png").exists()
         done = vizinho("remove", "red.png")
