@@ -8,6 +8,7 @@ import sqlite3
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -140,3 +141,22 @@ def test_ids_are_never_used_twice(tmp_path: Path) -> None:
     assert {hit.key for hit in hits} == {"k00000", "k00001", "k00007"}
     writer.close()
     reader.close()
+
+
+def test_a_row_relabelled_between_filter_and_answer_is_not_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vectors = np.eye(3, 12, dtype=np.float32)
+    rows = [Row(f"{n}", f"/{n}", f"{n}", "wanted") for n in range(3)]
+    with EmbeddedEngine.create(tmp_path / "c.sqlite", 12) as engine:
+        engine.add(rows, vectors)
+        passing = engine._passing
+
+        def overtaken(*given: Any) -> Any:
+            found = passing(*given)
+            engine.update([Row("0", "/0", "0", "other")])
+            return found
+
+        monkeypatch.setattr(engine, "_passing", overtaken)
+        (hits,) = engine.search(vectors[:1], 3, filter={"label": "wanted"})
+        assert [(hit.key, hit.row.label) for hit in hits] == [("1", "wanted"), ("2", "wanted")]

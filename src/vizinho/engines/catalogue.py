@@ -67,8 +67,9 @@ class Catalogue:
             else:
                 # Not np.unique: it loads numpy.ma, 10 ms of a function's first answer.
                 wanted = sorted({one for ids, _ in nearest for one in ids.tolist()})
-            rows = self._rows_by_id(wanted)
-            # Another process may have removed a row between the two reads: then look again.
+            rows = self._rows_by_id(wanted, filter)
+            # Another process may have removed a row between the two reads, or said something else
+            # of it, so that it does not pass any more: then look again.
             if len(rows) == len(wanted) or attempt == _RETRIES - 1:
                 break
         return [_ranked(ids, distances, rows, k, offset) for ids, distances in nearest]
@@ -161,9 +162,11 @@ class Catalogue:
             marks = ", ".join("?" * len(part))
             yield from self._select(f"{query} ({marks})", [*before, *part])
 
-    def _rows_by_id(self, ids: Sequence[int]) -> dict[int, Row]:
-        query = f"SELECT {COLUMNS}, id FROM images WHERE id IN"
-        return {record[5]: row_of(record) for record in self._select_in(query, ids)}
+    def _rows_by_id(self, ids: Sequence[int], filter: Filter | None) -> dict[int, Row]:
+        """The rows of ``ids`` that are there and pass."""
+        condition, values = where(filter) if filter else ("TRUE", [])
+        query = f"SELECT {COLUMNS}, id FROM images WHERE {condition} AND id IN"
+        return {record[5]: row_of(record) for record in self._select_in(query, ids, values)}
 
     def _passing(self, filter: Filter, among: Sequence[int] | None = None) -> NDArray[np.int64]:
         """Ids of the rows that pass, of all or of ``among``."""
