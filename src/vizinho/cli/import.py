@@ -59,8 +59,11 @@ def command(
     as_json: AsJson = False,
 ) -> None:
     """Take in embeddings without embedding anything. Run again: it goes on where it stopped."""
-    path = gallery or default_gallery(folder)
-    new = not path.exists()
+    from vizinho.gallery import Gallery
+    from vizinho.place import as_place
+
+    path = as_place(gallery or default_gallery(folder))
+    new = not Gallery.exists(path)
     opened = _open_or_create(path, folder, model)
     try:
         opened.patience = patience(wait)
@@ -95,7 +98,7 @@ def _open_or_create(path: Path, folder: Path, model: str | None) -> Gallery:
     from vizinho.gallery import Gallery, exchange
     from vizinho.settings import load
 
-    if path.exists():
+    if Gallery.exists(path):
         return Gallery.open(path, model=model)
     if not folder.is_dir():
         raise GalleryError(f"{folder} is no folder.", "Name one that `vizinho export` wrote.")

@@ -107,27 +107,20 @@ def default_gallery(source: str) -> Path:
 
 def _open_or_create(path: Path, model: str | None, precision: str | None) -> tuple[Gallery, bool]:
     """The gallery, and whether it was just made."""
-    from vizinho.errors import GalleryError, GalleryNotFound
+    from vizinho.errors import GalleryError
     from vizinho.gallery import Gallery
-    from vizinho.place import is_address
     from vizinho.settings import load
 
-    # Whether there is one at an address only its server knows.
-    if is_address(path) or path.exists():
-        try:
-            found = Gallery.open(path, model=model)
-        except GalleryNotFound:
-            if not is_address(path):
-                raise
-        else:
-            if precision not in (None, found.about.precision):
-                found.close()
-                raise GalleryError(
-                    f"{path} was indexed in {found.about.precision}, not in {precision}: their "
-                    "distances can't be compared.",
-                    "Leave the precision out, or index into a new gallery.",
-                )
-            return found, False
+    if Gallery.exists(path):
+        found = Gallery.open(path, model=model)
+        if precision not in (None, found.about.precision):
+            found.close()
+            raise GalleryError(
+                f"{path} was indexed in {found.about.precision}, not in {precision}: their "
+                "distances can't be compared.",
+                "Leave the precision out, or index into a new gallery.",
+            )
+        return found, False
     made = Gallery.create(path, model=model or load().model, precision=precision or "fp32")
     return made, True
 

@@ -140,6 +140,13 @@ class Remote:
         finally:
             self.close()
 
+    def exists(self) -> bool:
+        """Whether there is the gallery; closes the connection. Raises GalleryUnreachable."""
+        try:
+            return self.about_parts.has(layout.ABOUT)
+        finally:
+            self.close()
+
     def open(self) -> tuple[Path, layout.About, MilvusEngine]:
         """The folder in the cache with the model in it, the description, and the engine.
 

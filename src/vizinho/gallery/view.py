@@ -56,6 +56,18 @@ class GalleryView:
             return cls(*open_remote(path, model))
         return cls(Path(path), *open_parts(Path(path), model))
 
+    @staticmethod
+    def exists(path: str | Path) -> bool:
+        """Whether there is a gallery at an address, or anything at a path: opening says what.
+
+        Raises GalleryUnreachable.
+        """
+        if is_address(path):
+            from vizinho.gallery.remote import Remote
+
+            return Remote(path).exists()
+        return Path(path).exists()
+
     def __enter__(self) -> Self:
         return self
 
