@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from buckets import bucket, fill
+from milvus_server import MilvusServer
 from serving import running
 from toys import encode, noise
 from vizinho.cli import build_app
@@ -173,3 +174,30 @@ def test_errors_at_the_edge(
     assert done.exit_code == 1
     assert "There is no bucket 'no-such-bucket-here'" in done.stderr
     assert not list(tmp_path.glob("*.vizinho"))
+
+
+@pytest.mark.milvus
+def test_a_bucket_in_milvus(
+    client: Any,
+    milvus: MilvusServer,
+    tmp_path: Path,
+    toy_bundle: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = fill(client, [f"pets/{key}" for key in KEYS])
+    place = f"{milvus.uri}/pets_of_a_bucket"
+    line = ["index", "s3://photos/pets", "--engine", place, "-m", str(toy_bundle), "--json"]
+    # The second run is from another machine, which knows only the address.
+    for machine, expected in (("here", {"added": 4}), ("there", {"unchanged": 4, "added": 0})):
+        monkeypatch.setenv("VIZINHO_CACHE", str(tmp_path / machine))
+        done = CliRunner().invoke(build_app(), line)
+        assert done.exit_code == 0, done.output
+        answer = json.loads(done.stdout)
+        assert {name: answer[name] for name in expected} == expected
+    with Gallery.open(place) as gallery:
+        assert gallery.mirrored == "s3://photos/pets"
+        (match,) = gallery.search(made[f"pets/{KEYS[2]}"], k=1)
+        assert (match.key, match.distance) == (KEYS[2], 0)
+        assert gallery.image_bytes(KEYS[2])[0] == made[f"pets/{KEYS[2]}"]
+        drop(client, KEYS[2])
+        assert counts(gallery.sync("s3://photos/pets")) == {"removed": 1, "unchanged": 3}
