@@ -8,13 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
 from milvus_server import MilvusServer
-from toys import write_pictures
-from vizinho.errors import FingerprintMismatch, GalleryExists, GalleryNotFound, KeyNotFound
+from toys import encode, make_toy_bundle, noise, write_pictures
+from vizinho.aws.function import Function
+from vizinho.errors import (
+    FingerprintMismatch,
+    GalleryDamaged,
+    GalleryExists,
+    GalleryNotFound,
+    KeyNotFound,
+)
 from vizinho.gallery import Gallery, NewImage
-from vizinho.place import as_place
+from vizinho.gallery.remote import Remote
+from vizinho.images import load_image
+from vizinho.preprocess import PreprocessSpec
+from vizinho.settings import FunctionSettings
 
 pytestmark = pytest.mark.milvus
 
@@ -70,3 +79,69 @@ def test_a_gallery_s_life(
     assert gallery.remove([new_key, "nobody"]) == 1
     with pytest.raises(KeyNotFound):
         gallery.image_bytes(new_key)
+
+
+def test_what_a_gallery_is_guarded_against(
+    gallery: Gallery, place: str, cache: Path, toy_bundle: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(GalleryExists, match="cars"):
+        Gallery.create(place, model=toy_bundle)
+    with pytest.raises(GalleryNotFound, match="nobody"):
+        Gallery.open(place.replace("cars", "nobody"))
+    assert (Gallery.exists(place), Gallery.exists(place + "_2")) == (True, False)
+    other = make_toy_bundle(tmp_path, "other", spec=PreprocessSpec(size=16))
+    with pytest.raises(FingerprintMismatch, match="other"):
+        Gallery.open(place, model=other)
+
+    # A spoilt copy of the model is fetched anew; one that is spoilt in Milvus is told.
+    network = gallery.model_folder / "model.onnx"
+    whole = network.read_bytes()
+    network.write_bytes(whole[:-1])
+    Gallery.open(place).close()
+    assert network.read_bytes() == whole
+    remote = Remote(place)
+    remote.about_parts.put("model/model.onnx", b"something else")
+    Gallery.open(place).close()
+    network.unlink()
+    with pytest.raises(GalleryDamaged, match=r"model\.onnx"):
+        Gallery.open(place)
+    remote.about_parts.put("model/model.onnx", whole)
+    remote.close()
+    Gallery.open(place).close()
+
+
+def test_a_large_picture_that_is_added_is_kept_small(gallery: Gallery) -> None:
+    photo = encode(noise(3, (1600, 1200)), "JPEG")
+    gallery.add([NewImage(photo, key="large.jpg")])
+    data, kind = gallery.image_bytes("large.jpg")
+    assert (len(data) < 48_000 < len(photo), kind) == (True, "image/jpeg")
+    assert load_image(data).size == (384, 288)
+    assert gallery.get("large.jpg").hash
+    assert gallery.add([NewImage(photo, key="large.jpg")]).unchanged == 1
+    gallery.remove(["large.jpg"])
+    assert not list(gallery._blobs.keys())
+
+
+def test_a_gallery_without_pictures_that_could_be_added_is_no_litter(
+    milvus: MilvusServer, cache: Path, toy_bundle: Path
+) -> None:
+    place = f"{milvus.uri}/litter"
+    Gallery.create(place, model=toy_bundle).discard_if_empty()
+    assert not Gallery.exists(place)
+
+
+def test_the_function_on_aws_opens_an_address(gallery: Gallery, place: str) -> None:
+    picture = encode(noise(4))
+    gallery.add([NewImage(picture, key="one.png", label="noise")])
+    function = Function(lambda: FunctionSettings(gallery=place))
+    function.start()
+    event = {
+        "version": "2.0",
+        "rawPath": "/v1/search",
+        "headers": {"content-type": "application/json"},
+        "body": json.dumps({"key": "one.png", "k": 1}),
+        "requestContext": {"http": {"method": "POST"}},
+    }
+    answer = function.handle(event, "1")
+    assert answer["statusCode"] == 200, answer
+    assert json.loads(answer["body"])["results"][0]["distance"] == 0.0
