@@ -1,4 +1,4 @@
-"""Galleries with inverted lists at a size where tests are quick; its fixtures are known to all tests."""
+"""Small galleries with inverted lists, as fixtures that all tests know."""
 
 from __future__ import annotations
 

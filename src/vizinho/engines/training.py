@@ -184,7 +184,10 @@ def _slip(index: Any, matrix: NDArray[np.float32], queries: NDArray[np.float32])
 
 
 def _probes(ranks: NDArray[np.int32], wanted: float, nlist: int) -> int:
-    """The fewest probes that find the share ``wanted`` with a standard error to spare."""
+    """The fewest probes that find the share ``wanted``, with a standard error and a third of what
+    may be missed to spare: vectors that took part in choosing the cells are found more easily than
+    those of a new picture (0.9935 against 0.990 with a million like ours)."""
+    wanted += (1 - wanted) / 3
     low, high = 1, nlist
     while low < high:
         middle = (low + high) // 2
