@@ -18,8 +18,8 @@ from vizinho.perceptual import likeness, same_pixels, sharpness
 
 KINDS: Final = ("identical", "near", "similar")
 RULE: Final = (
-    "Kept is the one with the most pixels; of those the clearly sharpest; then the one in a "
-    "lossless or larger file; then the oldest file; then the first by name."
+    "Kept is the one with the most pixels; of those the clearly sharpest; then the one in the "
+    "larger file; then the oldest file; then the first by name."
 )
 _SHARPER = 1.25
 
