@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,10 @@ def two_nodes() -> Iterator[TwoNodes]:
     from vizinho.settings import quiet_ray
 
     quiet_ray()
+    # On a machine that trains meanwhile, a process of Ray's takes more than its usual half minute.
+    os.environ.setdefault("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "240")
+    # Ray's workers are polite (nice 15), and get next to nothing there.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -66,13 +66,11 @@ def ray_workers(
                 **options,
             )
         else:
-            if where != "auto":
-                _knock(where)
-            ray.init("auto" if where == "auto" else address, **options)
+            _enter(where, options)
     except Exception as error:  # gRPC's, Ray's and Python's own, all for the same few reasons
         ray.shutdown()
         raise ClusterError(
-            f"The Ray cluster {address} can't be reached: {_first_line(error)}.",
+            f"The Ray cluster {address} can't be reached: {_told(error)}.",
             "Check the address, and that Ray and Python have the same version there.",
         ) from error
     try:
@@ -117,7 +115,7 @@ class RayEmbedding:
                     self._stream = None
                     if attempts == _ATTEMPTS:
                         raise ClusterError(
-                            f"The Ray cluster gave up: {_first_line(error)}.",
+                            f"The Ray cluster gave up: {_told(error)}.",
                             "Run it again: it goes on from what was done.",
                         ) from error
 
@@ -141,6 +139,24 @@ class RayEmbedding:
         return Outcome(job, row["hash"], to_vector(row["vector"]), row["reason"])
 
 
+def _enter(where: str, options: dict[str, Any]) -> None:
+    import ray
+
+    if where == "auto":
+        ray.init("auto", **options)
+        return
+    _knock(where)
+    for patience in reversed(range(_ATTEMPTS)):
+        try:
+            ray.init(_SCHEME + where, **options)
+            return
+        except ConnectionError:
+            # The head starts a process for each client, and gives up on it when it is busy.
+            ray.shutdown()
+            if not patience:
+                raise
+
+
 def _knock(where: str) -> None:
     """Raises OSError at once where nobody listens; Ray would try for half a minute."""
     host, _, port = where.rpartition(":")
@@ -156,5 +172,8 @@ def _lost() -> tuple[type[Exception], ...]:
     return (lost.RayActorError, lost.ObjectLostError, lost.NodeDiedError, lost.WorkerCrashedError)
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")[:300]
+def _told(error: BaseException) -> str:
+    """What an error says: its first line, or the last where that is of a traceback elsewhere."""
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    remote = any(line.startswith("Traceback") for line in lines)
+    return lines[-1 if remote else 0].strip().rstrip(".")[:300]
