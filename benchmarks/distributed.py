@@ -8,12 +8,14 @@ collections it makes are dropped again.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +79,41 @@ def fill(engine: MilvusEngine, vectors: np.ndarray) -> float:
     return len(vectors) / (time.perf_counter() - start)
 
 
-def timed(ask: Callable[[int], Any], count: int) -> dict[str, float]:
-    """p50 and p99 of calls one after the other, in ms, after a few for warming up."""
+def timed(ask: Callable[[int], Any], count: int, pid: int | None) -> dict[str, float]:
+    """p50 and p99 of calls one after the other, and what each takes of the processors, in ms.
+
+    After a few for warming up. The processors' times hold on a busy machine, too.
+    """
     for i in range(5):
         ask(i)
     seconds = []
+    mine, served = time.process_time(), processor_seconds(pid)
     for i in range(count):
         start = time.perf_counter()
         ask(i)
         seconds.append(time.perf_counter() - start)
-    p50, p99 = np.percentile(seconds, [50, 99]) * 1000
-    return {"p50_ms": round(float(p50), 2), "p99_ms": round(float(p99), 2)}
+    mine, served = time.process_time() - mine, processor_seconds(pid) - served
+    p50, p99 = np.percentile(seconds, [50, 99])
+    figures = {"p50": p50, "p99": p99, "client_cpu": mine / count}
+    if pid is not None:
+        figures["server_cpu"] = max(served - idle(pid) * sum(seconds), 0) / count
+    return {f"{name}_ms": round(float(value) * 1000, 2) for name, value in figures.items()}
+
+
+def processor_seconds(pid: int | None) -> float:
+    """What a process has used of the processors."""
+    if pid is None:
+        return 0.0
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@cache
+def idle(pid: int) -> float:
+    """The share of a processor that a server takes for nothing."""
+    before = processor_seconds(pid)
+    time.sleep(5)
+    return (processor_seconds(pid) - before) / 5
 
 
 def asking(
@@ -121,51 +147,55 @@ def measure(address: MilvusAddress, size: int, options: Any, pid: int | None) ->
     MilvusEngine.drop(address)
     engine = MilvusEngine.create(replace(address, index="flat"), options.dimension)
     result: dict[str, Any] = {"size": size, "rows_per_s": round(fill(engine, vectors))}
+    if size <= 20_000:
+        result["unsealed"] = timed(asking(engine, queries), options.queries // 4, pid)
+    result["sealed_s"] = round(seconds_until_indexed(engine), 1)
     for level in ("session", "bounded", "strong"):
         other = MilvusEngine.open(replace(address, index="flat", consistency=level))
         count = options.queries if level != "strong" else min(options.queries, 40)
-        result[level] = timed(asking(other, queries), count)
+        result[level] = timed(asking(other, queries), count, pid)
         other.close()
-    result["filtered"] = timed(asking(engine, queries, {"label": "class 3"}), options.queries)
+        print(size, level, result[level], flush=True)
+    result["filtered"] = timed(asking(engine, queries, {"label": "class 3"}), options.queries, pid)
 
     def write_and_look(i: int) -> None:
         engine.add([Row("photos/000000000.jpg", f"/{i}", "0" * 64)], vectors[:1])
         engine.search(queries[:1], K)
 
-    result["write_then_search"] = timed(write_and_look, 20)
+    result["write_then_search"] = timed(write_and_look, 20, pid)
     result["flat_recall"] = recall(engine, vectors, queries[:50])
     engine.close()
     for kind in options.indexes:
         other = MilvusEngine.open(replace(address, index=kind))
         start = time.perf_counter()
         other.tune()
-        built = wait_until_indexed(other)
+        seconds_until_indexed(other)
         result[kind] = {
             "changed_s": round(time.perf_counter() - start, 1),
-            "indexed": built,
-            **timed(asking(other, queries), options.queries),
+            **timed(asking(other, queries), options.queries, pid),
             "recall": recall(other, vectors, queries[:50]),
             "server_mb": memory_mb(pid),
         }
         other.close()
     result["server_mb"] = memory_mb(pid)
     MilvusEngine.drop(address)
+    if pid is not None:
+        result["idle_cores"] = round(idle(pid), 3)
     return result
 
 
-def wait_until_indexed(engine: MilvusEngine, seconds: float = 120) -> bool:
-    """Rows that are still in the log have no index; whether all have one now."""
-    name = engine.address.name
+def seconds_until_indexed(engine: MilvusEngine, patience: float = 180) -> float:
+    """Until all that was written is in segments with an index."""
+    start = time.perf_counter()
+    engine.seal()
     client = engine._link._client
-    client.flush(name, timeout=60)
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        state = client.describe_index(name, "vector")
+    while time.perf_counter() - start < patience:
+        state = client.describe_index(engine.address.name, "vector")
         if int(state.get("pending_index_rows", 0)) == 0 and state.get("state") == "Finished":
-            time.sleep(3)  # until the nodes have taken it over
-            return True
+            break
         time.sleep(0.5)
-    return False
+    time.sleep(3)  # until the nodes have taken them over
+    return time.perf_counter() - start
 
 
 def main() -> None:

@@ -8,6 +8,7 @@ what others wrote it sees as soon as the server's clock ticks, well within a sec
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -184,6 +185,16 @@ class MilvusEngine(MilvusReader):
             "server": str(version),
             "consistency": self.address.consistency,
         }
+
+    def seal(self) -> None:
+        """Have what was written put into segments that are stored and indexed.
+
+        Until then Milvus compares with rows in small chunks, which takes several times as long; by
+        itself it waits for a hundred megabytes, or some minutes. For large writes only: every seal
+        is a segment, to be merged later. A server that has no time for it now does it later.
+        """
+        with suppress(GalleryError):
+            self._link.write(lambda client, left: client.flush(self._collection, timeout=left))
 
     def tune(self) -> bool:
         """Change to the index that suits the size now; whether there was one to change to.

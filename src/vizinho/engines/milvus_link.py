@@ -87,7 +87,9 @@ class MilvusLink:
                 if not again:
                     raise told from error
                 if time.monotonic() >= until:
-                    self._patience = _AWAY_SECONDS
+                    # One that is only slow deserves the same patience the next time.
+                    slow = "deadline" in str(error).lower()
+                    self._patience = None if slow else _AWAY_SECONDS
                     raise told from error
                 time.sleep(_PAUSE_SECONDS)
             else:

@@ -40,6 +40,7 @@ _MIRROR = "mirror"
 # A page shows results smaller than this; a picture of no more bytes is kept as it is.
 _SIDE = 384
 _WHOLE_BYTES = 48_000
+_SEALED_ROWS = 5000
 
 
 def open_remote(
@@ -186,12 +187,14 @@ class Remote:
             _write(folder / layout.ABOUT, _json(changed))
         return changed
 
-    def settle(self, engine: Engine, mirrors: str | None) -> None:
-        """After writing: say what the gallery mirrors, and let its index suit its size."""
+    def settle(self, engine: Engine, mirrors: str | None, written: int) -> None:
+        """After ``written`` rows: say what the gallery mirrors, and let its index suit its size."""
         if mirrors is not None and self.mirrored() != mirrors:
             self.about_parts.put(_MIRROR, mirrors.encode())
             self._mirrors = mirrors
         if isinstance(engine, MilvusEngine):
+            if written >= _SEALED_ROWS:
+                engine.seal()
             engine.tune()
 
     def mirrored(self) -> str | None:

@@ -111,7 +111,8 @@ class GalleryWriter(GalleryView):
         with self._writing():
             yield report
             if self._remote is not None:
-                self._remote.settle(self._engine, self.mirrored)
+                written = report.added + report.changed
+                self._remote.settle(self._engine, self.mirrored, written)
         report.seconds = time.perf_counter() - start
 
     def _follow(self) -> None:
@@ -120,9 +121,13 @@ class GalleryWriter(GalleryView):
         if (about.home, about.fingerprint) == (self._about.home, self._about.fingerprint):
             return
         # Threads of this process may still search the other engine; it closes with the last.
-        self._about, self._engine = open_parts(self.path, None)
-        self._model = layout.home(self.path, about) / layout.MODEL
-        self._embedder = None
+        about, engine = open_parts(self.path, None)
+        with self._loading:
+            self.switches += 1
+            self._about, self._engine = about, engine
+            self._model = layout.home(self.path, about) / layout.MODEL
+            self._embedder = None
+            self.switches += 1
 
     def _tidy(self) -> None:
         """Remove bytes that a killed writer stored for rows it did not get to commit."""
