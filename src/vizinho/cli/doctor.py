@@ -71,8 +71,8 @@ def _print(found: Examination, *, fix: bool) -> None:
             console.print(Text(f"{'':<{wide + 8}}{more}", style="dim"), soft_wrap=True)
         if each.do:
             console.print(Text(f"{'':<{wide + 8}}{each.do}"), soft_wrap=True)
-    for each in found.mended:
-        console.print(f"Mended: {each}.", markup=False, highlight=False, soft_wrap=True)
+    for done in found.mended:
+        console.print(f"Mended: {done}.", markup=False, highlight=False, soft_wrap=True)
     wrong = sum(each.status == "wrong" for each in found.findings)
     if not wrong:
         console.print("The gallery is in order.", style="green", highlight=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,7 +102,7 @@ def _choose(found: Sequence[Member]) -> tuple[Member, str]:
     """The one to keep, by `RULE`, and what decided."""
     left = list(found)
     most = max(m.width * m.height for m in left)
-    steps = [
+    steps: list[tuple[str, Callable[[Member], bool]]] = [
         ("the largest", lambda m: m.width * m.height == most),
         ("the sharpest", lambda m: m.sharpness * _SHARPER >= max(o.sharpness for o in left)),
         ("the largest file", lambda m: m.bytes == max(o.bytes for o in left)),

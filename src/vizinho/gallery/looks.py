@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -126,15 +127,17 @@ class Looks:
         if self._temporary is not None:
             self._temporary.cleanup()
 
-    def _select_in(self, query: str, values: Sequence[object]) -> Iterator[tuple]:
+    def _select_in(self, query: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
         for start in range(0, len(values), _MANY):
             part = values[start : start + _MANY]
             yield from self._db.execute(f"{query} ({', '.join('?' * len(part))})", part)
 
 
 def each_batch(
-    looks: Looks, make: Callable[[NDArray[np.int64], NDArray[np.float16]], NDArray], file: Path
-) -> NDArray:
+    looks: Looks,
+    make: Callable[[NDArray[np.int64], NDArray[np.float16]], NDArray[np.void]],
+    file: Path,
+) -> NDArray[np.void]:
     """What ``make`` gives for all looks, one after the other, as an array mapped from ``file``."""
     dtype = None
     with file.open("wb") as stream:
@@ -147,7 +150,7 @@ def each_batch(
     return np.memmap(file, dtype=dtype, mode="r")
 
 
-def _unpacked(records: Sequence[tuple]) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
+def _unpacked(records: Sequence[tuple[Any, ...]]) -> tuple[NDArray[np.int64], NDArray[np.float16]]:
     ids = np.fromiter((record[0] for record in records), np.int64, len(records))
     data = b"".join(record[1] for record in records)
     return ids, np.frombuffer(data, _FLOAT16).reshape(-1, LENGTH)

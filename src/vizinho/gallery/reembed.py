@@ -31,7 +31,9 @@ class Reembedding:
     ) -> None:
         self._gallery = gallery
         self._engine = engine
-        self._pipeline = Pipeline(embedder, lambda _: False, lambda *_: None, {}, workers)
+        self._pipeline: Pipeline[Row] = Pipeline(
+            embedder, lambda _: False, lambda *_: None, {}, workers
+        )
         self.embedded = 0
         self.missing: dict[str, Skipped] = {}
 

@@ -61,10 +61,11 @@ def usual_distance(gallery: GalleryView) -> float:
     """
     total = gallery.count
     chance = np.random.default_rng(_SEED)
-    places = np.sort(chance.choice(total, min(_SAMPLE, total), replace=False)) if total else []
     found: list[float] = []
-    for place in places:
-        for row in gallery.items(int(place), 1):
+    if not total:
+        return 0.0
+    for place in np.sort(chance.choice(total, min(_SAMPLE, total), replace=False)).tolist():
+        for row in gallery.items(place, 1):
             try:
                 image = load_image(gallery.image_bytes(row.key)[0])
             except VizinhoError:

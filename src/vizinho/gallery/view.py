@@ -19,6 +19,7 @@ from vizinho.errors import ImageError, KeyNotFound
 from vizinho.gallery import layout
 from vizinho.gallery.opening import open_parts
 from vizinho.gallery.records import Match
+from vizinho.gallery.steady import steady
 from vizinho.images import Crop, Source, crop_image, load_image, media_type
 from vizinho.place import is_address
 
@@ -40,6 +41,7 @@ class GalleryView:
         self._blobs: Blobs = remote.blobs if remote else LocalBlobs(path / layout.IMAGES)
         self._model = layout.home(path, about) / layout.MODEL
         self._loading = threading.Lock()
+        self.switches = 0
         self._embedder: Embedder | None = None
         self._records: FileRecords | None = None
 
@@ -165,6 +167,7 @@ class GalleryView:
             "mirrored": self.mirrored,
         }
 
+    @steady
     def search(
         self,
         source: Source,
@@ -186,12 +189,14 @@ class GalleryView:
             0
         ]
 
+    @steady
     def search_many(
         self, sources: Sequence[Source], k: int = 10, *, filter: Mapping[str, Any] | None = None
     ) -> list[list[Match]]:
         """`search` for several pictures at once."""
         return self.search_vectors(self.embedder.embed(sources), k, filter=filter)
 
+    @steady
     def search_key(
         self,
         key: str,

@@ -42,7 +42,7 @@ def _cosines() -> NDArray[np.float32]:
     u, x = np.arange(_HIGHEST + 1)[:, None], np.arange(_SIDE)[None, :]
     rows = np.sqrt(2.0 / _SIDE) * np.cos(np.pi * u * (2 * x + 1) / (2 * _SIDE))
     rows[0] = np.sqrt(1.0 / _SIDE)
-    return rows.astype(np.float32)
+    return np.asarray(rows, np.float32)
 
 
 # Frequencies by down + across; the first two decide the form, the mean says nothing of it.
@@ -62,7 +62,7 @@ def frequencies(image: Image.Image) -> NDArray[np.float16]:
     """Low frequencies of a picture's brightness, float16 [LENGTH]; its shape is stretched away."""
     grey = image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
     found = _COSINES @ np.asarray(grey, np.float32) @ _COSINES.T
-    return found[_DOWN, _ACROSS].astype(np.float16)
+    return np.asarray(found[_DOWN, _ACROSS], np.float16)
 
 
 def turned(found: NDArray[np.float32], turns: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -107,7 +107,9 @@ def _hashed(laid: NDArray[np.float32]) -> tuple[NDArray[np.uint64], NDArray[np.u
     return codes, (places << shifts).sum(axis=1, dtype=np.uint32)
 
 
-def candidates(all_forms: NDArray[np.void], bits: int) -> Iterator[tuple[NDArray, NDArray]]:
+def candidates(
+    all_forms: NDArray[np.void], bits: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Pairs of positions in ``all_forms`` whose hashes differ in at most ``bits`` bits.
 
     Two meet when they agree in one of four bands of sixteen bits, or would if one of the two
