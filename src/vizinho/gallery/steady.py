@@ -25,7 +25,7 @@ def steady(ask: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T
     """The method ``ask``, asked again when another model was taken up meanwhile."""
 
     @functools.wraps(ask)
-    def asked(self: S, *args: P.args, **kwargs: P.kwargs) -> T:
+    def asked(self: S, /, *args: P.args, **kwargs: P.kwargs) -> T:
         while True:
             before = self.switches
             try:
