@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from milvus_server import MilvusServer
 from toys import encode, make_toy_bundle, noise, write_pictures
 from vizinho.aws.function import Function
+from vizinho.bundle import update_metrics
 from vizinho.errors import (
     FingerprintMismatch,
     GalleryDamaged,
@@ -20,6 +22,7 @@ from vizinho.errors import (
     KeyNotFound,
 )
 from vizinho.gallery import Gallery, NewImage
+from vizinho.gallery.pack import pack
 from vizinho.gallery.remote import Remote
 from vizinho.images import load_image
 from vizinho.preprocess import PreprocessSpec
@@ -108,6 +111,23 @@ def test_what_a_gallery_is_guarded_against(
     remote.about_parts.put("model/model.onnx", whole)
     remote.close()
     Gallery.open(place).close()
+
+    # What is learned about the model on one machine is known on the next.
+    update_metrics(gallery.model_folder, {"told": 7})
+    gallery.save_model()
+    shutil.rmtree(cache)
+    with Gallery.open(place) as elsewhere:
+        assert elsewhere.model_info.metrics == {"told": 7}
+        assert elsewhere.about == gallery.about
+
+
+def test_a_gallery_in_milvus_is_packed_like_another(
+    gallery: Gallery, pictures: Path, tmp_path: Path
+) -> None:
+    gallery.sync_folder(pictures)
+    assert pack(gallery, tmp_path / "packed", lambda row: f"s3://x/{row.key}").images == 12
+    with Gallery.open(tmp_path / "packed") as packed:
+        assert packed.items() == [replace(row, url=f"s3://x/{row.key}") for row in gallery.items()]
 
 
 def test_a_large_picture_that_is_added_is_kept_small(gallery: Gallery) -> None:

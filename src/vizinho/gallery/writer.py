@@ -89,6 +89,12 @@ class GalleryWriter(GalleryView):
                 self._engine.options(latency_ms=latency_ms, recall=recall)
         return self._engine.optimise(force=force, progress=progress)
 
+    def save_model(self) -> None:
+        """Have all machines see what was changed in the description of `model_folder`'s model, such
+        as a calibration. Raises GalleryError."""
+        if self._remote is not None:
+            self._about = self._remote.save_model(self.path, self._about)
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
         if self.about.engine == PackedEngine.name:
