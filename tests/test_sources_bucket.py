@@ -81,6 +81,17 @@ def test_more_than_a_page_of_a_listing(client: Any) -> None:
     assert keys == [f"{number:05d}.jpg" for number in range(2345)]
 
 
+def test_many_folders_are_listed_at_once(client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vizinho.sources import bucket as module
+
+    keys = ["a/1.jpg", "a/b/2.jpg", "c.jpg", "d/3.jpg", "d.jpg"]
+    fill(client, keys)
+    one_by_one = [item.key for item in open_sources(["s3://photos"])]
+    monkeypatch.setattr(module, "_MANY", 1)
+    assert sorted(one_by_one) == sorted(keys)
+    assert sorted(item.key for item in open_sources(["s3://photos"])) == sorted(keys)
+
+
 def test_an_object_that_vanishes_after_it_was_listed(client: Any) -> None:
     fill(client, ["a.jpg", "b.jpg"])
     first, second = open_sources(["s3://photos"])
