@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from vizinho.cli.choosing import WAIT_SECONDS, WaitOption, patience
 from vizinho.cli.console import (
     AsJson,
     GalleryOption,
@@ -68,6 +69,7 @@ def command(
         typer.Option("--delete-files", help="With --remove: also files of the indexed folder."),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing.")] = False,
+    wait: WaitOption = WAIT_SECONDS,
     as_json: AsJson = False,
 ) -> None:
     """Find pictures that a gallery holds more than once; --remove keeps one of each.
@@ -85,6 +87,7 @@ def command(
         raise typer.BadParameter("Only with --remove.", param_hint="--delete-files")
     path = find_gallery(gallery)
     with Gallery.open(path) as opened:
+        opened.patience = patience(wait)
         with progress("Comparing", quiet=as_json) as report:
             found = find_duplicates(opened, kinds, distance=similar, progress=report)
         page = None

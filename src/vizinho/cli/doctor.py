@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vizinho.cli.choosing import WAIT_SECONDS, WaitOption, patience
 from vizinho.cli.console import AsJson, edge, err, out, print_json, progress
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def command(
         str | None,
         typer.Option("--model", "-m", help="With --fix: where to take a damaged model from."),
     ] = None,
+    wait: WaitOption = WAIT_SECONDS,
     as_json: AsJson = False,
 ) -> None:
     """Look at every part of a gallery: files, vectors, index, pictures. A look changes nothing.
@@ -44,7 +46,15 @@ def command(
 
     path = find_gallery(Path(gallery) if gallery else None)
     with progress("Looking", quiet=as_json) as report:
-        found = examine(path, full=full, sample=sample, fix=fix, model=model, progress=report)
+        found = examine(
+            path,
+            full=full,
+            sample=sample,
+            fix=fix,
+            model=model,
+            patience=patience(wait),
+            progress=report,
+        )
     if as_json:
         print_json(found.to_dict())
     else:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from vizinho.cli.choosing import WAIT_SECONDS, WaitOption, patience
 from vizinho.cli.console import AsJson, edge, out, print_json, progress
 from vizinho.cli.reports import print_skipped
 
@@ -28,6 +29,7 @@ def command(
     keep: Annotated[
         bool, typer.Option("--keep", help="Keep the old model and vectors as a backup.")
     ] = False,
+    wait: WaitOption = WAIT_SECONDS,
     as_json: AsJson = False,
 ) -> None:
     """Embed a gallery's pictures anew under another model, which then takes the old one's place.
@@ -44,6 +46,7 @@ def command(
             precision=precision,
             skip_missing=skip_missing,
             keep=keep,
+            patience=patience(wait),
             progress=report,
         )
     if as_json:
