@@ -22,7 +22,7 @@ from engine_rivals import GRAPHS, RIVALS, recall, tuned
 from engine_timing import many, peak_mb, timed
 from engine_vectors import SHAPES, prepared
 
-SIZES = {"10k": 10_000, "100k": 100_000, "1m": 1_000_000}
+SIZES = {"2k": 2_000, "10k": 10_000, "100k": 100_000, "1m": 1_000_000}
 WIDTHS = (64, 128)
 ENGINES = ("vizinho", *RIVALS)
 
@@ -62,7 +62,7 @@ def part(name: str, shape: str, count: int, width: int, scratch: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
+    parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES)[1:])
     parser.add_argument("--widths", nargs="+", type=int, choices=WIDTHS, default=list(WIDTHS))
     parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
     parser.add_argument("--engines", nargs="+", choices=ENGINES, default=list(ENGINES))
@@ -70,7 +70,10 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, default=ROOT / "build" / "engines")
     parser.add_argument("--again", action="store_true", help="measure what was measured before")
     parser.add_argument("--part", nargs=4, help=argparse.SUPPRESS)
+    parser.add_argument("--quick", action="store_true", help="show that it works; measures nothing")
     given = parser.parse_args()
+    if given.quick:
+        given.sizes, given.widths, given.shapes, given.again = ["2k"], [64], ["uniform"], True
     given.scratch.mkdir(parents=True, exist_ok=True)
     if given.part:
         name, shape, count, width = given.part

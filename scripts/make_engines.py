@@ -110,6 +110,11 @@ def goals(parts: dict[str, Part]) -> str:
         ["p50 at recall@10 of at least 0.99", "under 0.3 ms", f"{mine['p50_ms']:.3f} ms"],
         ["recall@10, on new queries", "at least 0.99", f"{mine['recall']:.4f}"],
         ["open a million", "under 0.5 s", f"{mine['open_ms'] / 1000:.3f} s"],
+        [
+            "open and give a first answer",
+            "",
+            f"{(mine['open_ms'] + mine['first_ms']) / 1000:.3f} s",
+        ],
         ["against scikit-learn", "200 times", f"{times:,.0f} times"],
         ["overhead, nearest neighbours", "under 20 %", f"{mine['overhead_neighbours']:.0%}"],
         ["overhead, rows looked up too", "under 20 %", f"{mine['overhead_whole']:.0%}"],

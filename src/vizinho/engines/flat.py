@@ -93,7 +93,7 @@ class FlatVectors:
         """From the rows at ``places`` to a query [D], in float64."""
         off: NDArray[np.float64] = self.matrix[places] - query
         off *= off
-        summed: NDArray[np.float64] = off.sum(axis=1)
+        summed: NDArray[np.float64] = np.add.reduce(off, axis=1)
         return np.sqrt(summed)
 
     def nearest(

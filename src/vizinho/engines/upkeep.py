@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 import subprocess
 import sys
@@ -62,19 +61,20 @@ def state(db: sqlite3.Connection, folder: Path) -> State:
 def start_child(catalogue: Path) -> subprocess.Popen[bytes]:
     """Begin `build` in a process of its own that yields to all others; whoever started it waits for
     it, or ends it: that harms nothing."""
+    # With one thread: all cores but a share of one are for others.
     code = (
-        "import os, sys; from pathlib import Path; os.nice(10)\n"
+        "import os, sys; os.nice(10); sys.path.insert(0, sys.argv[2])\n"
+        "from contextlib import suppress; from pathlib import Path\n"
+        "with suppress(ImportError): import faiss; faiss.omp_set_num_threads(1)\n"
         "from vizinho.engines.building import build\n"
         "from vizinho.errors import VizinhoError\n"
         "try: build(Path(sys.argv[1]))\n"
         "except VizinhoError as error: sys.exit(str(error))\n"
     )
+    # Wherever this code was found, the child finds it too.
     root = Path(__file__).resolve().parents[2]
-    paths = [str(root), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
     return subprocess.Popen(
-        [sys.executable, "-c", code, str(catalogue)],
-        env=environment,
+        [sys.executable, "-c", code, str(catalogue), str(root)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
