@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from buckets import bucket, fill
 from milvus_server import MilvusServer
 from toys import encode, make_toy_bundle, noise, write_pictures
 from vizinho.aws.function import Function
@@ -165,3 +166,20 @@ def test_the_function_on_aws_opens_an_address(gallery: Gallery, place: str) -> N
     answer = function.handle(event, "1")
     assert answer["statusCode"] == 200, answer
     assert json.loads(answer["body"])["results"][0]["distance"] == 0.0
+
+
+def test_a_bucket_s_pictures_stay_there_and_are_seen_from_anywhere(
+    gallery: Gallery, place: str, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with bucket(monkeypatch) as client:
+        made = fill(client, [f"cats/{number}.png" for number in range(6)])
+        assert gallery.sync("s3://photos/cats").added == 6
+        assert gallery.sync("s3://photos/cats").unchanged == 6
+        shutil.rmtree(cache)
+        with Gallery.open(place) as elsewhere:
+            assert elsewhere.mirrored == "s3://photos/cats"
+            for key, data in made.items():
+                name = key.removeprefix("cats/")
+                assert elsewhere.search(data, k=1)[0].key == name
+                assert elsewhere.image_bytes(name) == (data, "image/png")
+        assert not list(gallery._blobs.keys())
