@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +198,36 @@ def test_small_galleries_have_no_files_but_are_tidied(
         assert engine.remove([f"k{i:06d}" for i in range(2000)]) == 500
         assert engine.optimise(force=True) is False
     assert upkeep.LEAST_NUMBERS > 2000 * D
+
+
+def test_threads_search_the_lists_while_rows_come_and_the_index_changes(lists_path: Path) -> None:
+    vectors = clusters(COUNT)
+    writer, reader = EmbeddedEngine.open(lists_path), EmbeddedEngine.open(lists_path)
+    done = threading.Event()
+    wrong: list[object] = []
+
+    def look(seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        try:
+            while not done.is_set():
+                i = int(rng.integers(1000, COUNT))
+                (hits,) = reader.search(vectors[i : i + 1], 5)
+                if (hits[0].key, hits[0].distance, len(hits)) != (f"k{i:06d}", 0.0, 5):
+                    wrong.append(hits)
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=look, args=(seed,)) for seed in range(4)]
+    for thread in threads:
+        thread.start()
+    for step in range(4):
+        writer.remove([f"k{i:06d}" for i in range(50 * step, 50 * step + 50)])
+        writer.add(rows_of(range(50_000 + step, 50_001 + step)), clusters(1, seed=step) + 9)
+        writer.optimise(force=True)
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
+    assert reader.count() == COUNT - 200 + 4
+    writer.close()
+    reader.close()
