@@ -214,7 +214,18 @@ def _write_info(file: Path, info: BundleInfo) -> None:
 def update_metrics(folder: str | Path, metrics: Mapping[str, Any]) -> BundleInfo:
     """Merge ``metrics`` into the bundle's; the fingerprint stays. Raises BundleError."""
     info = read_bundle(folder)
-    info = replace(info, metrics={**info.metrics, **metrics})
+    return _rewrite(folder, replace(info, metrics={**info.metrics, **metrics}))
+
+
+def update_calibration(folder: str | Path, calibration: Mapping[str, Any]) -> BundleInfo:
+    """Put ``calibration`` in place of the bundle's, at once; the fingerprint stays.
+
+    Raises BundleError.
+    """
+    return _rewrite(folder, replace(read_bundle(folder), calibration=dict(calibration)))
+
+
+def _rewrite(folder: str | Path, info: BundleInfo) -> BundleInfo:
     try:
         _write_info(Path(folder) / INFO_FILE, info)
     except OSError as error:

@@ -33,6 +33,7 @@ VERBS = (
     "train",
     "sweep",
     "eval",
+    "calibrate",
     "deploy",
     "status",
     "destroy",

@@ -115,16 +115,26 @@ def print_json(value: object) -> None:
 
 
 def print_table(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Sequence[str] = ()
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    right: Sequence[str] = (),
+    faint: bool = False,
 ) -> None:
-    """Writes a table to stdout; the columns named in ``right`` are aligned right.
+    """Writes a table to stdout; the columns named in ``right`` are aligned right, ``faint`` dims.
 
     On a terminal the last column folds rather than losing its end, so that a key can be copied.
     """
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="bold")
+    table = Table(
+        box=None,
+        padding=(0, 2, 0, 0),
+        pad_edge=False,
+        header_style="bold",
+        style="dim" if faint else "",
+    )
     for column in columns:
         last = column == columns[-1]
         table.add_column(

@@ -58,18 +58,20 @@ def command(
         if contact_sheet or show:
             _contact_sheet(opened, picture, matches, contact_sheet, show=show)
         if as_json:
-            print_json([asdict(match) for match in matches])
+            print_json([{**asdict(match), "known": matches.known} for match in matches])
             return
         empty = not opened.count
         if matches:
             _show_in_terminal(opened, picture, matches, pictures)
     if matches:
-        _print_matches(matches)
+        if matches.known is False:
+            typer.echo("Nothing in the gallery is alike. The best guesses:")
+        _print_matches(matches, faint=matches.known is False)
     else:
         _print_nothing(empty, filter)
 
 
-def _print_matches(matches: Sequence[Match]) -> None:
+def _print_matches(matches: Sequence[Match], *, faint: bool) -> None:
     columns = ["#", "distance", "probability", "label", "key"]
     if all(match.probability is None for match in matches):
         columns.remove("probability")
@@ -86,7 +88,7 @@ def _print_matches(matches: Sequence[Match]) -> None:
             "key": match.key,
         }
         rows.append([cells[column] for column in columns])
-    print_table(columns, rows, right=("#", "distance", "probability"))
+    print_table(columns, rows, right=("#", "distance", "probability"), faint=faint)
 
 
 def _print_nothing(empty: bool, filter: dict[str, Any]) -> None:

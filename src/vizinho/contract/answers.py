@@ -8,7 +8,7 @@ from typing import Any
 from vizinho import __version__
 from vizinho.contract.fields import SearchFields
 from vizinho.engines import Row
-from vizinho.gallery import Match
+from vizinho.gallery import Match, Matches
 from vizinho.gallery.view import GalleryView
 
 # No page, no frame, no script comes out of an answer of data.
@@ -31,7 +31,7 @@ def thesis_answer(matches: Sequence[Match], address: Address) -> dict[str, dict[
 
 
 def search_answer(
-    matches: Sequence[Match], fields: SearchFields, model: str, seconds: float, address: Address
+    matches: Matches, fields: SearchFields, model: str, seconds: float, address: Address
 ) -> dict[str, Any]:
     """The pictures found, nearest first; ``seconds`` is the time of the search alone."""
     results = [
@@ -40,6 +40,7 @@ def search_answer(
     ]
     return {
         "results": results,
+        "known": matches.known,
         "k": fields.k,
         "offset": fields.offset,
         "model": model,

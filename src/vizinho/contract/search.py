@@ -7,13 +7,13 @@ from collections.abc import Callable
 from vizinho.contract.fields import SearchFields
 from vizinho.contract.pictures import checked_key, decode_base64
 from vizinho.errors import FingerprintMismatch
-from vizinho.gallery import Match
+from vizinho.gallery import Matches
 from vizinho.gallery.view import GalleryView
 
 TEN = 10
 
 
-def thesis_search(gallery: GalleryView, body: bytes, limit: int) -> list[Match]:
+def thesis_search(gallery: GalleryView, body: bytes, limit: int) -> Matches:
     """The ten pictures nearest to the one in ``body``, base64 text of at most ``limit`` bytes.
 
     Raises:
@@ -39,7 +39,7 @@ def search(
     limit: int,
     fetch: Callable[[str], bytes],
     read: Callable[[str], bytes],
-) -> list[Match]:
+) -> Matches:
     """The pictures nearest to the one in ``data``, or to the one that the fields name.
 
     Args:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,8 @@ class Match:
     """One answer of a search.
 
     ``distance`` is Euclidean between embeddings, smaller is closer, 0 is the same picture.
-    ``probability`` (0..1, larger is closer) is None for a model without calibration.
+    ``probability`` is the chance that it is of the query's kind (0..1), None for a model without
+    calibration.
     """
 
     key: str
@@ -25,6 +27,26 @@ class Match:
     probability: float | None = None
     label: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class Matches(list[Match]):
+    """The answer of a search: a list of `Match`, nearest first, that also says of the query:
+
+    ``known``: whether anything in the gallery is alike; by default 5 % of the queries that have
+    their kind there are taken for unknown. None for a model without calibration, and where there
+    was nothing to compare with. ``unlikeness``: the number behind it, larger is stranger.
+    """
+
+    def __init__(
+        self,
+        matches: Iterable[Match] = (),
+        *,
+        known: bool | None = None,
+        unlikeness: float | None = None,
+    ) -> None:
+        super().__init__(matches)
+        self.known = known
+        self.unlikeness = unlikeness
 
 
 @dataclass(frozen=True)

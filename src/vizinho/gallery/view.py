@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from vizinho.blobs import Blobs, LocalBlobs
 from vizinho.bundle import BundleInfo, read_bundle
 from vizinho.embedder import Embedder
-from vizinho.engines import Engine, Hit, Row
+from vizinho.engines import Engine, Row
 from vizinho.errors import ImageError, KeyNotFound
-from vizinho.gallery import layout
+from vizinho.gallery import answers, layout
 from vizinho.gallery.opening import open_parts
-from vizinho.gallery.records import Match
+from vizinho.gallery.records import Matches
 from vizinho.gallery.steady import steady
 from vizinho.images import Crop, Source, crop_image, load_image, media_type
 from vizinho.place import is_address
@@ -44,6 +44,7 @@ class GalleryView:
         self.switches = 0
         self._embedder: Embedder | None = None
         self._records: FileRecords | None = None
+        self._judge = answers.Judge()
 
     @classmethod
     def open(cls, path: str | Path, *, model: str | Path | None = None) -> Self:
@@ -176,12 +177,13 @@ class GalleryView:
         offset: int = 0,
         filter: Mapping[str, Any] | None = None,
         crop: Crop | None = None,
-    ) -> list[Match]:
+    ) -> Matches:
         """The ``k`` pictures nearest to ``source`` (bytes, a path or a PIL image), closest first.
 
         ``offset`` skips the nearest ones; ``filter`` asks for a label or metadata values, all
-        equal; ``crop`` looks at a part of the picture only. Exact; equal distances by key. Raises
-        ImageError, and GalleryError for k < 1.
+        equal; ``crop`` looks at a part of the picture only. Exact; equal distances by key. The list
+        also says whether anything is alike: ``known``. Raises ImageError, and GalleryError for
+        k < 1.
         """
         if crop is not None:
             source = crop_image(load_image(source), crop)
@@ -192,7 +194,7 @@ class GalleryView:
     @steady
     def search_many(
         self, sources: Sequence[Source], k: int = 10, *, filter: Mapping[str, Any] | None = None
-    ) -> list[list[Match]]:
+    ) -> list[Matches]:
         """`search` for several pictures at once."""
         return self.search_vectors(self.embedder.embed(sources), k, filter=filter)
 
@@ -204,7 +206,7 @@ class GalleryView:
         *,
         offset: int = 0,
         filter: Mapping[str, Any] | None = None,
-    ) -> list[Match]:
+    ) -> Matches:
         """The pictures nearest to one of the gallery, itself included. Raises KeyNotFound."""
         return self.search_vectors(self._engine.vectors([key]), k, offset=offset, filter=filter)[0]
 
@@ -215,10 +217,11 @@ class GalleryView:
         *,
         offset: int = 0,
         filter: Mapping[str, Any] | None = None,
-    ) -> list[list[Match]]:
+    ) -> list[Matches]:
         """`search` for embeddings [Q, D] made by the gallery's own model."""
-        found = self._engine.search(vectors, k, offset=offset, filter=filter)
-        return [[_match(hit) for hit in hits] for hits in found]
+        return answers.search(
+            self._engine, self._judge, self._model, vectors, k, offset=offset, filter=filter
+        )
 
     def items(self, offset: int = 0, limit: int = 100, label: str | None = None) -> list[Row]:
         """Rows in the order of their keys; of one label if given."""
@@ -289,7 +292,3 @@ def _of_bucket(row: Row) -> bytes:
         return read_url(row.url)
     except ImageError as error:
         raise KeyNotFound(error.message, error.hint) from error
-
-
-def _match(hit: Hit) -> Match:
-    return Match(hit.key, hit.row.url, hit.distance, None, hit.row.label, dict(hit.row.metadata))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from vizinho.bundle import update_calibration
 from vizinho.engines import Engine
 from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.engines.packed import PackedEngine, read_only
@@ -94,6 +95,20 @@ class GalleryWriter(GalleryView):
         as a calibration. Raises GalleryError."""
         if self._remote is not None:
             self._about = self._remote.save_model(self.path, self._about)
+
+    def keep_calibration(self, calibration: Mapping[str, Any]) -> None:
+        """Put a calibration of this gallery's vectors in place of the model's own.
+
+        Raises GalleryBusy, and GalleryError also where the gallery has got another model since.
+        """
+        before = self._about.fingerprint
+        with self._writing():
+            if self._about.fingerprint != before:
+                raise GalleryError(
+                    f"{self.path} has got another model meanwhile.", "Calibrate it again."
+                )
+            update_calibration(self._model, calibration)
+            self.save_model()
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

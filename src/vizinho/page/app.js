@@ -37,8 +37,9 @@ function asProblem(error) {
   return new api.Problem("Something broke on this page", "Reload it and try again.");
 }
 
-function summary({ results, took_ms: took }) {
+function summary({ results, known, took_ms: took }) {
   if (!results.length) return "The gallery is empty";
+  if (known === false) return "Nothing in the gallery is alike. The best guesses:";
   const [first] = results;
   const nearest = `nearest: ${first.label ?? first.key} at ${first.distance.toFixed(2)}`;
   return `${results.length} found in ${Math.max(1, Math.round(took))} ms, ${nearest}`;

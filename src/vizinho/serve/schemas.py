@@ -78,6 +78,9 @@ class SearchAnswer(BaseModel):
     """Pictures in ascending distance."""
 
     results: list[Result]
+    known: bool | None = Field(
+        description="Whether anything in the gallery is alike; null without calibration."
+    )
     k: int
     offset: int
     model: str

@@ -39,6 +39,7 @@ def export_bundle(
     metrics: Mapping[str, Any],
     training: Mapping[str, Any],
     check_pixels: NDArray[np.uint8],
+    calibration: Mapping[str, Any] | None = None,
 ) -> BundleInfo:
     """Write ``network`` as the bundle folder ``out``; the network itself is left as it was.
 
@@ -66,6 +67,7 @@ def export_bundle(
         dimension=expected.shape[1],
         preprocess=spec,
         normalised=normalised,
+        calibration=calibration,
         metrics=dict(metrics),
         training=dict(training),
     )

@@ -10,9 +10,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from vizinho.bundle import BundleInfo
+from vizinho.calibrate import (
+    FEWEST_QUERIES,
+    CalibrationImpossible,
+    HeldOut,
+    calibrate_embeddings,
+)
 from vizinho.evaluate import precision_at_1
 from vizinho.train.export import export_bundle
 from vizinho.train.loop import Trained
@@ -56,7 +63,27 @@ def write_model(trained: Trained, recipe: Recipe, out: Path, name: str) -> Bundl
         metrics=metrics,
         training=provenance(trained, recipe),
         check_pixels=pixels.train[recipe.size][:CHECK_IMAGES],
+        calibration=calibration(trained, recipe),
     )
+
+
+def calibration(trained: Trained, recipe: Recipe) -> dict[str, Any] | None:
+    """What distances are worth, from the held-out images; None where those are too few."""
+    pixels = trained.pixels
+    if len(pixels.holdout) < FEWEST_QUERIES:
+        return None
+    device = next(trained.network.parameters()).device
+    found = embed(trained.network, pixels.holdout, recipe, device)
+    if not np.isfinite(found).all():
+        return None
+    about = {
+        "data": f"{pixels.name}, held out",
+        "protocol": "leave-one-out, Euclidean, pictures that the model has not learned",
+    }
+    try:
+        return calibrate_embeddings(HeldOut(found, pixels.holdout_labels), about=about).to_dict()
+    except CalibrationImpossible:
+        return None
 
 
 def provenance(trained: Trained, recipe: Recipe) -> dict[str, Any]:
