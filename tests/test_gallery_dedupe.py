@@ -136,6 +136,40 @@ def test_a_file_that_changed_is_not_deleted(gallery: Gallery) -> None:
     assert spare.exists()
 
 
+def test_a_picture_that_took_a_spare_ones_place_stays(gallery: Gallery) -> None:
+    """Found, then exchanged and indexed again before anybody said yes."""
+    groups = find_duplicates(gallery).groups
+    assert gallery.folder is not None
+    key = groups[-1].spare[0].key
+    (gallery.folder / key).write_bytes(encode(scene(77)))
+    gallery.sync_folder(gallery.folder)
+    remove_duplicates(gallery, groups, delete_files=True)
+    assert (gallery.folder / key).exists()
+    assert gallery.get(key)
+
+
+def test_spare_ones_stay_when_the_one_to_keep_has_gone(gallery: Gallery) -> None:
+    groups = find_duplicates(gallery).groups
+    assert gallery.folder is not None
+    (gallery.folder / groups[-1].members[0].key).unlink()
+    remove_duplicates(gallery, groups, delete_files=True)
+    for member in groups[-1].spare:
+        assert (gallery.folder / member.key).exists()
+
+
+@pytest.mark.parametrize("link", ["00-link.jpg", "zz-link.jpg"])
+def test_a_link_never_costs_the_file_it_leads_to(gallery: Gallery, link: str) -> None:
+    folder = gallery.folder
+    assert folder is not None
+    (folder / link).symlink_to("11.jpg")
+    data = (folder / "11.jpg").read_bytes()
+    gallery.sync_folder(folder)
+    groups = find_duplicates(gallery).groups
+    assert ("11.jpg", link) in names(groups) or (link, "11.jpg") in names(groups)
+    remove_duplicates(gallery, groups, delete_files=True)
+    assert (folder / "11.jpg").read_bytes() == data
+
+
 def test_similar_pictures_are_shown_and_never_removed(gallery: Gallery) -> None:
     found = find_duplicates(gallery, ["similar"], distance=10.0)
     assert {group.kind for group in found.groups} == {"similar"}

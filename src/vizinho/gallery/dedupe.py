@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from vizinho.blobs import LocalBlobs
 from vizinho.datasets import Skipped
-from vizinho.errors import KeyNotFound
+from vizinho.errors import KeyNotFound, VizinhoError
 from vizinho.gallery import layout
 from vizinho.gallery.copies import link_copies, look_at_new
 from vizinho.gallery.duplicates import (
@@ -46,7 +46,6 @@ __all__ = [
 ]
 
 _PAGE = 1000
-_MANY = 500
 
 
 @dataclass
@@ -107,36 +106,43 @@ def remove_duplicates(
 ) -> tuple[int, int]:
     """Remove from the gallery what could go, and with ``delete_files`` from the mirrored folder.
 
-    A file is deleted only while it has the very bytes it had. Returns rows and files removed.
-    Raises GalleryBusy.
+    Nothing goes unless it and the one to keep still have the very bytes they had. Links are deleted
+    as links; a file that the one to keep is a link to stays. Returns rows and files removed. Raises
+    GalleryBusy.
     """
-    spare = [member for group in groups for member in group.spare]
+    going = [
+        (group.members[0], [member for member in group.spare if _as_it_was(gallery, member)])
+        for group in groups
+        if group.spare and _as_it_was(gallery, group.members[0])
+    ]
     files = 0
     if delete_files and (folder := gallery.folder) is not None:
         blobs = LocalBlobs(folder)
-        wanted = _known_hashes(gallery, [member.key for member in spare])
-        for member in spare:
-            with suppress(KeyNotFound):
-                path = blobs.path(member.key)
-                if path.is_file() and content_hash(path.read_bytes()) == wanted.get(member.key):
-                    path.unlink()
-                    files += 1
-    rows = gallery.remove([member.key for member in spare if member.indexed])
-    return rows, files
+        for kept, spare in going:
+            for member in spare:
+                with suppress(KeyNotFound):
+                    files += _deleted(blobs, member, kept)
+    keys = [member.key for _, spare in going for member in spare if member.indexed]
+    return gallery.remove(keys), files
 
 
-def _known_hashes(gallery: GalleryView, keys: Sequence[str]) -> dict[str, str]:
-    """Content hashes by key, or by path where a file has no row."""
-    found: dict[str, str] = {}
-    for start in range(0, len(keys), _MANY):
-        part = keys[start : start + _MANY]
-        if (records := _records(gallery)) is not None:
-            marks = ", ".join("?" * len(part))
-            found.update(
-                records.query(f"SELECT path, hash FROM files WHERE path IN ({marks})", *part)
-            )
-        found.update((row.key, row.hash) for row in gallery.engine.get(part))
-    return found
+def _as_it_was(gallery: GalleryView, member: Member) -> bool:
+    try:
+        return content_hash(read_bytes_of(gallery, member.key)) == member.hash
+    except VizinhoError:
+        return False
+
+
+def _deleted(blobs: LocalBlobs, member: Member, kept: Member) -> bool:
+    """Delete a spare file, if it is there; says whether. Raises KeyNotFound."""
+    target = blobs.path(member.key)
+    name = blobs.root.resolve() / member.key
+    if not target.is_file() or content_hash(target.read_bytes()) != member.hash:
+        return False
+    if not name.is_symlink() and target == blobs.path(kept.key):
+        return False
+    name.unlink()
+    return True
 
 
 def _records(gallery: GalleryView) -> FileRecords | None:

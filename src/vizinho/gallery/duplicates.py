@@ -31,6 +31,7 @@ class Member:
     ``how``: what it is beside the kept one, in words ("the same file", "mirrored, 50 % as wide").
     ``indexed`` is False for a file of the mirrored folder that stands for no row of its own.
     ``copy``: whether its own pixels show that it is a copy of the kept one; only such are removed.
+    ``hash``: SHA-256 (hex) of the bytes that were compared.
     """
 
     key: str
@@ -42,6 +43,7 @@ class Member:
     how: str
     indexed: bool
     copy: bool
+    hash: str
 
 
 @dataclass(frozen=True)
@@ -182,4 +184,7 @@ def member_of(gallery: GalleryView, key: str, indexed: bool) -> Member | None:
         with suppress(OSError, KeyNotFound):
             modified = Path(LocalBlobs(folder).path(key)).stat().st_mtime
     sharp = sharpness(image)
-    return Member(key, len(data), *image.size, round(sharp, 2), modified, "", indexed, False)
+    content = content_hash(data)
+    return Member(
+        key, len(data), *image.size, round(sharp, 2), modified, "", indexed, False, content
+    )
