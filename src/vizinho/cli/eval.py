@@ -13,6 +13,7 @@ from vizinho.cli.console import AsJson, edge, err, print_json, print_table, prog
 if TYPE_CHECKING:
     from vizinho.datasets import LabelledImages
     from vizinho.evaluate import BundleEvaluation
+    from vizinho.report.trust import Trust
 
 
 @edge
@@ -48,6 +49,13 @@ def command(
         Path | None,
         typer.Option(metavar="FOLDER", help="Write report.html and report.md with pictures."),
     ] = None,
+    unknown: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DATASET",
+            help="Pictures of kinds that DATASET does not have: are they told so? May be repeated.",
+        ),
+    ] = None,
     write: Annotated[
         bool, typer.Option("--write", help="Keep MODEL's figures in its bundle.json.")
     ] = False,
@@ -61,6 +69,7 @@ def command(
 ) -> None:
     """Measure a model: Top-1, MAP@R and more, each picture searched among all others."""
     from vizinho.bundle import resolve_bundle, update_metrics
+    from vizinho.cli.trusting import measure
     from vizinho.datasets import load_dataset
     from vizinho.settings import default_data_dir
 
@@ -75,8 +84,13 @@ def command(
         known = known.only(wanted, f"{known.name}, {called}") if known else None
     threads = threads or os.cpu_count() or 1
     measured = [_measure(folder, pictures, known, threads, quiet=as_json) for folder in models]
+    strange = [load_dataset(name, data_dir=where) for name in unknown or ()]
+    trust = measure(models[0], measured[0], strange, threads, quiet=as_json)
     if write:
-        update_metrics(models[0], {pictures.name: measured[0].to_dict(full=False)})
+        found = measured[0].to_dict(full=False)
+        if trust is not None:
+            found["trust"] = trust.to_dict()
+        update_metrics(models[0], {pictures.name: found})
     page = None
     if report is not None:
         from vizinho.report import write_report
@@ -85,12 +99,17 @@ def command(
         curve = models[0].with_name(f"{models[0].name}.run") / "curve.png"
         with progress("Drawing the map", quiet=as_json) as drawn:
             page = write_report(
-                measured[0], report, beside=measured[1:], curve=curve, progress=drawn
+                measured[0],
+                report,
+                beside=measured[1:],
+                curve=curve,
+                trust=trust,
+                progress=drawn,
             )
     if as_json:
-        _print_as_json(measured, page)
+        _print_as_json(measured, trust, page)
     else:
-        _print(measured, page)
+        _print(measured, trust, page)
 
 
 def _classes(which: str, model: Path) -> list[str]:
@@ -133,16 +152,21 @@ def _measure(
         return evaluate_bundle(embedder, pictures, against=known, progress=report)
 
 
-def _print_as_json(measured: list[BundleEvaluation], page: Path | None) -> None:
+def _print_as_json(
+    measured: list[BundleEvaluation], trust: Trust | None, page: Path | None
+) -> None:
     answer: dict[str, Any] = {"model": measured[0].info.name, **measured[0].to_dict()}
     if len(measured) > 1:
         answer["beside"] = [{"model": each.info.name, **each.to_dict()} for each in measured[1:]]
+    if trust is not None:
+        answer["trust"] = trust.to_dict()
     if page is not None:
         answer["report"] = str(page)
     print_json(answer)
 
 
-def _print(measured: list[BundleEvaluation], page: Path | None) -> None:
+def _print(measured: list[BundleEvaluation], trust: Trust | None, page: Path | None) -> None:
+    from vizinho.cli.trusting import print_trust
     from vizinho.report import class_rows, metric_rows
 
     first = measured[0]
@@ -164,6 +188,8 @@ def _print(measured: list[BundleEvaluation], page: Path | None) -> None:
         f"\n{result.queries:,} queries among {result.references:,} pictures of "
         f"{first.dataset.name}, leave-one-out, Euclidean."
     )
+    if trust is not None:
+        print_trust(trust)
     if first.info.training.get("data") == first.dataset.name:
         err().print(
             f"{first.info.name} was trained on pictures of {first.dataset.name}: on others it will "

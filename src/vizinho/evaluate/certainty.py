@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ def reliability(
     edges = np.linspace(0, len(order), min(bins, len(order)) + 1).round().astype(np.int64)
     found = tuple(
         (float(chances[low:high].mean()), float(hits[low:high].mean()), int(high - low))
-        for low, high in zip(edges, edges[1:], strict=False)
+        for low, high in pairwise(edges)
     )
     error = sum(count * abs(chance - share) for chance, share, count in found) / len(order)
     return Reliability(float(error), len(order), float(hits.mean()), found)

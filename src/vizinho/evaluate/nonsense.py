@@ -41,7 +41,7 @@ def textures(count: int, size: int, seed: int = 0) -> Pixels:
     return made
 
 
-NONSENSE: dict[str, Callable[[int, int, int], Pixels]] = {
+MAKERS: dict[str, Callable[[int, int], Pixels]] = {
     "noise": noise,
     "flat colours": flat,
     "textures": textures,

@@ -54,7 +54,12 @@ class Judge:
         now = (model, state.st_ino, state.st_mtime_ns)
         with self._reading:
             if now != self._seen:
-                self._calibration = read_calibration(model)
+                try:
+                    self._calibration = read_calibration(model)
+                except BundleError:
+                    if model.is_dir():
+                        raise
+                    return self._calibration
                 self._seen = now
             return self._calibration
 

@@ -27,6 +27,7 @@ from vizinho.report.embedding_map import make_map, map_html, plot_map
 from vizinho.report.sheet import choose_queries, contact_sheet
 from vizinho.report.tables import class_table, confusion_table, metrics_table
 from vizinho.report.tiles import group_texts, sheet_html
+from vizinho.report.trust import Trust, trust_blocks
 
 #: Fewer points than this are no map.
 LEAST_POINTS = 3
@@ -38,12 +39,14 @@ def write_report(
     *,
     beside: Sequence[BundleEvaluation] = (),
     curve: Path | None = None,
+    trust: Trust | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Write ``report.md``, ``report.html`` (self-contained) and their pictures into ``folder``.
 
     ``beside`` are other bundles on the same data set, shown as further columns. ``curve`` is a PNG
-    of the training, used where the bundle has no history of its own. ``progress`` counts the
+    of the training, used where the bundle has no history of its own. ``trust`` is what was
+    measured of its calibration. ``progress`` counts the
     map's thumbnails. Returns the path of the HTML page. Raises ``OSError``.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -52,6 +55,7 @@ def write_report(
         *metrics_table(evaluation, beside),
         *_protocol(evaluation),
         *_over_k(evaluation, beside, folder),
+        *(trust_blocks(trust, folder) if trust is not None else ()),
         Heading("Class by class"),
         *class_table(evaluation),
         Heading("Who is taken for whom"),
