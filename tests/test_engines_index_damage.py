@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from toy_lists import COUNT, brute, clusters, recall, rows_of
-from vizinho.engines import training
+from vizinho.engines import derived, training
 from vizinho.engines.embedded import EmbeddedEngine
-from vizinho.errors import GalleryBusy
+from vizinho.errors import GalleryBusy, GalleryError
 
 
 def _cut(file: Path) -> None:
@@ -129,3 +129,43 @@ def test_two_never_build_at_once(lists_path: Path, monkeypatch: pytest.MonkeyPat
     assert one.count() == other.count() == COUNT + 4
     one.close()
     other.close()
+
+
+def test_an_index_that_is_replaced_while_it_is_opened_is_followed(
+    lists_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader, writer = EmbeddedEngine.open(lists_path), EmbeddedEngine.open(lists_path)
+    real = derived.read_manifest
+
+    def late(folder: Path) -> derived.Manifest:
+        monkeypatch.setattr(derived, "read_manifest", real)
+        assert writer.optimise(force=True)
+        return real(folder)
+
+    monkeypatch.setattr(derived, "read_manifest", late)
+    assert reader._current().mapped
+    assert not reader.stale
+    reader.close()
+    writer.close()
+
+
+def test_a_disk_that_refuses_keeps_the_index_there_was_and_no_half_of_one(
+    lists: EmbeddedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import faiss
+
+    def full(*_: object) -> None:
+        raise RuntimeError("Error in fwrite: write error: No space left on device")
+
+    folder = lists.path.with_name("index")
+    before = sorted(folder.iterdir())
+    with monkeypatch.context() as patch:
+        patch.setattr(faiss, "write_index", full)
+        with pytest.raises(GalleryError, match="No space left"):
+            lists.optimise(force=True)
+    assert sorted(folder.iterdir()) == before
+    assert (lists.check(), lists.describe()["index"]) == ([], "ivf")
+    shutil.rmtree(folder)
+    folder.write_text("no folder")
+    with pytest.raises(GalleryError, match="can't be made"):
+        lists.optimise(force=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from toy_lists import clusters, rows_of
+from toy_lists import D, clusters, rows_of
 from toys import TOY_DIMENSION
 from vizinho.engines import upkeep
 from vizinho.engines.embedded import EmbeddedEngine
@@ -66,6 +69,59 @@ def test_closing_gives_up_what_is_under_way(due: Gallery) -> None:
     assert engine.optimise() or engine.due() == ""
     assert len(list((due.path / "index").iterdir())) == 2  # the index and the lock
     due.close()
+
+
+def test_an_index_that_cannot_be_used_is_made_anew_once(lists_path: Path) -> None:
+    closed = EmbeddedEngine.open(lists_path)
+    closed.close()
+    (file,) = lists_path.parent.glob("index/*/vectors.bin")
+    file.write_bytes(bytes(file.stat().st_size))
+    made = []
+    with EmbeddedEngine.open(lists_path) as engine:
+        assert engine.search(np.zeros((1, D), np.float32), 1)
+        assert engine.stale
+        views = [SimpleNamespace(engine=closed)]  # what a migration leaves for a moment
+        tender = Tender(
+            lambda: views.pop() if views else SimpleNamespace(engine=engine),  # type: ignore
+            look_seconds=0.05,
+        )
+        real, tender._tend = tender._tend, lambda: made.append(real()) or made[-1]  # type: ignore
+        tender.start()
+        until = time.monotonic() + PATIENCE
+        while not made or made[-1] is not None:
+            assert time.monotonic() < until, "nobody made the index"
+            time.sleep(0.05)
+        tender.close()
+        assert (engine.due(), engine.check()) == ("", [])
+    assert made == [True, None]
+
+
+def test_a_build_does_not_outlive_who_started_it(due: Gallery) -> None:
+    catalogue = due.path / "catalogue.sqlite"
+    code = (
+        "import sys, time; from pathlib import Path; from vizinho.engines.upkeep import *\n"
+        "print(start_child(Path(sys.argv[1])).pid, flush=True); time.sleep(600)"
+    )
+    command = [sys.executable, "-c", code, str(catalogue)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        parent.kill()
+    until = time.monotonic() + PATIENCE
+    while _running(child):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+    engine = due.engine
+    assert isinstance(engine, EmbeddedEngine)
+    assert engine.due()
+    due.close()
+
+
+def _running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:
+        return False
 
 
 def test_what_a_gallery_is_told_it_remembers(tmp_path: Path, toy_bundle: Path) -> None:

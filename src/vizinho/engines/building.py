@@ -7,6 +7,7 @@ thread, or in a process of its own (`vizinho.engines.upkeep.start_child`).
 from __future__ import annotations
 
 import secrets
+import shutil
 import sqlite3
 import time
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from vizinho.engines.derived import CELLS, IDS, LISTS, VECTORS, Manifest, Stale
 from vizinho.engines.flat import FlatVectors
 from vizinho.engines.ivf import Ivf
 from vizinho.engines.sqlite import connect, explained, transaction
-from vizinho.errors import GalleryDamaged, GalleryError
+from vizinho.errors import GalleryDamaged
 from vizinho.progress import Progress
 
 _READ = 20_000
@@ -66,12 +67,14 @@ def build(
             try:
                 (folder / name).mkdir()
                 made = _Build(db, folder, name, now, manifest, progress).run()
-            except (OSError, Stale) as error:
-                raise GalleryError(
-                    f"The search index of {catalogue.parent} can't be made: {error}.",
-                    "Nothing is lost: searches go on without it.",
-                ) from error
-            _publish(db, name if made else schema.no_index(), manifest)
+                _publish(db, name if made else schema.no_index(), manifest)
+            except BaseException as error:
+                # What is half made may be what fills the disk.
+                shutil.rmtree(folder / name, ignore_errors=True)
+                # FAISS has no other error for a disk that refuses.
+                if isinstance(error, OSError | Stale | RuntimeError):
+                    raise derived.impossible(catalogue.parent, error) from error
+                raise
             derived.sweep(folder, name if made else "")
             return manifest if made else None
 

@@ -37,7 +37,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from vizinho.engines.flat import FlatVectors
 from vizinho.engines.ivf import Ivf, Probing
-from vizinho.errors import GalleryBusy
+from vizinho.errors import GalleryBusy, GalleryError
 
 FOLDER = "index"
 MANIFEST = "manifest.json"
@@ -188,9 +188,12 @@ def crc32(path: Path) -> int:
 
 @contextmanager
 def building(folder: Path) -> Iterator[None]:
-    """Hold the right to build in ``folder``. Raises GalleryBusy while another does."""
-    folder.mkdir(exist_ok=True)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    """Hold the right to build in ``folder``. Raises GalleryError: GalleryBusy while another does."""
+    try:
+        folder.mkdir(exist_ok=True)
+        descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise impossible(folder.parent, error.strerror or error) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -202,6 +205,14 @@ def building(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def impossible(gallery: Path, why: object) -> GalleryError:
+    """What to raise when there can be no index."""
+    return GalleryError(
+        f"The search index of {gallery} can't be made: {why}.",
+        "Nothing is lost: searches go on without it.",
+    )
 
 
 def sweep(folder: Path, keep: str) -> None:

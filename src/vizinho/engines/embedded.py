@@ -156,10 +156,22 @@ class EmbeddedEngine(Catalogue):
         """Why the derived index should be made (anew), or nothing."""
         from vizinho.engines import upkeep
 
+        if self.stale:
+            return self._follower.stale
         with self._lock, explained(self.path), transaction(self._db, reading=True):
             if self._follower.old_format():
                 return "the catalogue is of an older format"
-            return self._follower.stale or upkeep.state(self._db, self._folder).reason
+            return upkeep.state(self._db, self._folder).reason
+
+    @property
+    def stale(self) -> bool:
+        """Whether there is a derived index that could not be used: only `optimise` by ``force``
+        makes such a one anew from another process."""
+        with self._lock, explained(self.path):
+            if self._follower.stale:
+                # Another process may have made it anew since.
+                self._follower.current()
+            return bool(self._follower.stale)
 
     def optimise(self, *, force: bool = False, progress: Progress | None = None) -> bool:
         """Make the derived index if that is due, or by ``force``; returns whether it was made.

@@ -41,8 +41,13 @@ class Follower:
         # Asked before reading: a commit in between is then seen the next time.
         (seen,) = self._db.execute("PRAGMA data_version").fetchone()
         if seen != self._seen or self._snapshot is None:
-            with transaction(self._db, reading=True):
-                self._snapshot = self._updated(self._snapshot)
+            for tries in range(_TRIES):
+                with transaction(self._db, reading=True):
+                    snapshot = self._updated(self._snapshot, patient=tries + 1 < _TRIES)
+                if snapshot is not None:
+                    self._snapshot = snapshot
+                    break
+            assert self._snapshot is not None
             self._seen = seen
         return self._snapshot
 
@@ -64,13 +69,18 @@ class Follower:
             ) from error
         return matrix.astype(np.float32, copy=False)
 
-    def _updated(self, old: Snapshot | None) -> Snapshot:
+    def _updated(self, old: Snapshot | None, *, patient: bool) -> Snapshot | None:
+        """The snapshot as it is now; None when its index can't be used and, ``patient``, one looks
+        again whether there is another by now."""
         if self.old_format():
             # What was removed is not listed there; nor will it change often by an older Vizinho.
             return self._loaded(schema.NO_INDEX)
         index = schema.about(self._db).index
         if old is None or old.index != index:
-            old = self._opened(index)
+            found = self._opened(index)
+            if found is None and patient:
+                return None
+            old = self._loaded(index) if found is None else found
         records = self._db.execute(
             "SELECT seq, id FROM removed WHERE seq > ? ORDER BY seq", (old.last_removal,)
         ).fetchall()
@@ -78,24 +88,21 @@ class Follower:
         last_removal = records[-1][0] if records else old.last_removal
         return old.grown(*self._after(old.last_id), removed, last_removal).folded()
 
-    def _opened(self, index: str) -> Snapshot:
-        """What the derived files hold, or else all there is in the catalogue."""
+    def _opened(self, index: str) -> Snapshot | None:
+        """What the derived files hold, if they can be used; without any, what the catalogue has."""
         if index.startswith(schema.NO_INDEX):
+            self.stale = ""
             return self._loaded(index)
-        for _ in range(_TRIES):
-            try:
-                folder = self._folder / index
-                manifest = derived.read_manifest(folder)
-                base, ivf = derived.open_base(folder, manifest)
-                self._compare(base)
-            except Stale as error:
-                self.stale = str(error)
-            else:
-                self.stale = ""
-                return Snapshot.of(
-                    base, index, manifest.last_id, manifest.last_removal, ivf, mapped=True
-                )
-        return self._loaded(index)
+        try:
+            folder = self._folder / index
+            manifest = derived.read_manifest(folder)
+            base, ivf = derived.open_base(folder, manifest)
+            self._compare(base)
+        except Stale as error:
+            self.stale = str(error)
+            return None
+        self.stale = ""
+        return Snapshot.of(base, index, manifest.last_id, manifest.last_removal, ivf, mapped=True)
 
     def _loaded(self, index: str) -> Snapshot:
         """All vectors, read from the catalogue."""

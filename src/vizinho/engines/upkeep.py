@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import subprocess
 import sys
@@ -58,9 +59,9 @@ def state(db: sqlite3.Connection, folder: Path) -> State:
     return State(about, manifest, tail, removed, reason)
 
 
-def start_child(catalogue: Path) -> subprocess.Popen[bytes]:
+def start_child(catalogue: Path, *, force: bool = False) -> subprocess.Popen[bytes]:
     """Begin `build` in a process of its own that yields to all others; whoever started it waits for
-    it, or ends it: that harms nothing."""
+    it, or ends it: that harms nothing. It does not go on for long after this process has died."""
     # With one thread: all cores but a share of one are for others.
     code = (
         "import os, sys; os.nice(10); sys.path.insert(0, sys.argv[2])\n"
@@ -68,13 +69,14 @@ def start_child(catalogue: Path) -> subprocess.Popen[bytes]:
         "with suppress(ImportError): import faiss; faiss.omp_set_num_threads(1)\n"
         "from vizinho.engines.building import build\n"
         "from vizinho.errors import VizinhoError\n"
-        "try: build(Path(sys.argv[1]))\n"
+        "def alone(*_): os.getppid() == int(sys.argv[4]) or os._exit(1)\n"
+        "try: build(Path(sys.argv[1]), force=sys.argv[3] == 'True', progress=alone)\n"
         "except VizinhoError as error: sys.exit(str(error))\n"
     )
     # Wherever this code was found, the child finds it too.
     root = Path(__file__).resolve().parents[2]
     return subprocess.Popen(
-        [sys.executable, "-c", code, str(catalogue), str(root)],
+        [sys.executable, "-c", code, str(catalogue), str(root), str(force), str(os.getpid())],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

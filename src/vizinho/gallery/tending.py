@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import threading
 import time
@@ -49,7 +50,8 @@ class Tender:
         wait = self._look
         while not self._closing.wait(wait):
             wait = self._look
-            with suppress(GalleryError):  # closed, replaced, or not to be read just now
+            # Closed, replaced, not to be read just now, or no room for a child.
+            with suppress(GalleryError, sqlite3.Error, OSError):
                 started = time.monotonic()
                 if (done := self._tend()) is not None:
                     spent = time.monotonic() - started
@@ -64,7 +66,7 @@ class Tender:
             return None
         if not engine.due():
             return None
-        self._child = start_child(engine.path)
+        self._child = start_child(engine.path, force=engine.stale)
         try:
             if self._closing.is_set():
                 self._child.terminate()
