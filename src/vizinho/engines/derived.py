@@ -188,7 +188,7 @@ def crc32(path: Path) -> int:
 
 @contextmanager
 def building(folder: Path) -> Iterator[None]:
-    """Hold the right to build in ``folder``. Raises GalleryError: GalleryBusy while another does."""
+    """Hold the right to build in ``folder``. Raises GalleryBusy beside another, GalleryError."""
     try:
         folder.mkdir(exist_ok=True)
         descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
