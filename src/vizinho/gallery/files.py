@@ -72,7 +72,7 @@ class FileRecords:
         self._lock = threading.Lock()
         with explained(path):
             self._db = connect(path, create=not path.exists())
-            # What is only for now lies on disk however SQLite was built: it may be millions of rows.
+            # Temporary tables on disk, however SQLite was built: they may have millions of rows.
             self._db.execute("PRAGMA temp_store = FILE")
             if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone():
                 with transaction(self._db):
