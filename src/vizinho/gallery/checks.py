@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import numpy as np
 from vizinho.blobs import LocalBlobs
 from vizinho.datasets import Skipped
 from vizinho.engines import Row
-from vizinho.errors import GalleryBusy, KeyNotFound, VizinhoError
+from vizinho.errors import GalleryBusy, GalleryDamaged, KeyNotFound, VizinhoError
 from vizinho.gallery import layout
 from vizinho.gallery.core import Gallery
 from vizinho.gallery.doctor import NOTE, OK, WRONG, Look
@@ -169,7 +170,7 @@ def mirrored(look: Look) -> None:
     assert gallery is not None
     try:
         root = gallery.mirrored
-    except VizinhoError as error:
+    except GalleryDamaged as error:
         look.add(
             "folder",
             WRONG,
@@ -177,6 +178,9 @@ def mirrored(look: Look) -> None:
             "It is only a memory of the files: --fix removes it, then `vizinho index` the folder.",
             mend=lambda: _forgotten(look),
         )
+        return
+    except VizinhoError as error:
+        look.add("folder", WRONG, error.message, error.hint)
         return
     if root is None:
         return
@@ -253,6 +257,7 @@ def _synchronised(look: Look, root: str) -> str:
 
 
 def _forgotten(look: Look) -> str:
-    for ending in ("", "-wal", "-shm"):
-        (look.path / f"{layout.FOLDER}{ending}").unlink(missing_ok=True)
+    with layout.writing(look.path, threading.Lock(), look.patience):
+        for ending in ("", "-wal", "-shm"):
+            (look.path / f"{layout.FOLDER}{ending}").unlink(missing_ok=True)
     return "the memory of the folder was removed; index the folder again"

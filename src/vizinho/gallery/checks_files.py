@@ -29,6 +29,16 @@ from vizinho.gallery.doctor import NOTE, OK, WRONG, Look
 _SHOWN = 20
 _ROWS = 5000
 _CHECK = "catalogue"
+# Held by another process, a full disk, too many files open, no right to it.
+_PASSING = {
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_PERM,
+}
 
 
 def description(look: Look) -> layout.About | None:
@@ -122,10 +132,14 @@ def catalogue(look: Look, about: layout.About) -> None:
             _count(look, path, db)
     except (GalleryError, sqlite3.DatabaseError) as error:
         look.damaged = True
+        said = getattr(error, "message", f"{path} can't be read: {error}.")
+        if not _is_damage(error):
+            look.add(_CHECK, WRONG, said, getattr(error, "hint", ""))
+            return
         look.add(
             _CHECK,
             WRONG,
-            getattr(error, "message", f"{path} is damaged: {error}."),
+            said,
             "--fix makes a new one of what can be read, embeds the rest anew, and keeps the old.",
             mend=lambda: salvage.salvaged(look, about),
         )
@@ -150,6 +164,15 @@ def catalogue(look: Look, about: layout.About) -> None:
         )
     if not broken and not lost:
         look.add(_CHECK, OK, "SQLite finds no fault; every row has a vector, every vector a row.")
+
+
+def _is_damage(error: Exception) -> bool:
+    """Whether a catalogue has to be made anew, and not only tried again or read by another
+    Vizinho."""
+    cause = error if isinstance(error, sqlite3.Error) else error.__cause__
+    if isinstance(cause, sqlite3.Error):
+        return (getattr(cause, "sqlite_errorcode", 0) & 0xFF) not in _PASSING
+    return isinstance(error, GalleryDamaged)
 
 
 def _broken_vectors(db: sqlite3.Connection, dimension: int) -> list[str]:

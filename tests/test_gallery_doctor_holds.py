@@ -1,0 +1,49 @@
+"""What doctor must not take for damage: then --fix would make anew what is whole."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from vizinho.gallery import Gallery
+from vizinho.gallery.doctor import examine
+
+
+@pytest.fixture
+def path(toy_gallery: Gallery) -> Path:
+    """A closed gallery."""
+    toy_gallery.close()
+    return toy_gallery.path
+
+
+def test_a_catalogue_of_a_later_vizinho(path: Path) -> None:
+    catalogue = path / "catalogue.sqlite"
+    with closing(sqlite3.connect(catalogue)) as db:
+        db.execute("PRAGMA user_version = 7")
+    there = sorted(path.iterdir())
+    found = examine(path, fix=True)
+    assert {each.check for each in found.findings if each.status == "wrong"} == {"catalogue"}
+    assert found.mended == []
+    assert sorted(path.iterdir()) == there
+    with closing(sqlite3.connect(catalogue)) as db:
+        db.execute("PRAGMA user_version = 2")
+    assert examine(path).healthy
+
+
+def test_a_catalogue_that_another_process_holds(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vizinho.engines.sqlite._PATIENCE_SECONDS", 0.05)
+    with closing(sqlite3.connect(path / "catalogue.sqlite", isolation_level=None)) as db:
+        db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        db.execute("UPDATE about SET value = value WHERE name = 'count'")
+        there = sorted(path.iterdir())
+        found = examine(path, fix=True)
+        assert {each.check for each in found.findings if each.status == "wrong"} == {"catalogue"}
+        assert "held by another" in str(found.to_dict()) or "locked" in str(found.to_dict())
+        assert found.mended == []
+        assert sorted(path.iterdir()) == there
+    assert examine(path).healthy
