@@ -195,50 +195,6 @@ def test_pages_and_searches_reach_beyond_what_milvus_answers_at_once(
     assert [hit.key for hit in hits] == [f"k{number:03d}" for number in order[20:220]]
 
 
-def test_every_index_finds_the_nearest_and_exact_is_exact(milvus: MilvusServer) -> None:
-    """A graph over few vectors misses none; with a filter that few pass it must not run short."""
-    address = parse_milvus(f"{milvus.uri}/indexes?index=hnsw")
-    MilvusEngine.create(replace(address, index="flat"), D).close()
-    vectors = random_vectors(6, 3000)
-    engine = MilvusEngine.open(address)
-    for start in range(0, 3000, 500):
-        names = [f"k{number:04d}" for number in range(start, start + 500)]
-        engine.add(
-            [row(name, "rare" if name[-2:] == "77" else None) for name in names],
-            vectors[start : start + 500],
-        )
-    assert engine.describe()["exact"] is True
-    rare = np.arange(77, 3000, 100)
-    queries = random_vectors(7, 20)
-    for kind in ("hnsw", "ivf_flat"):
-        engine.close()
-        engine = MilvusEngine.open(replace(address, index=kind))
-        assert engine.tune() is True
-        assert engine.tune() is False
-        assert engine.describe() | {"server": ""} == {
-            "index": kind,
-            "exact": False,
-            "vectors": 3000,
-            "bytes": 3000 * D * 4,
-            "server": "",
-            "consistency": "session",
-        }
-        found = engine.search(queries, 10)
-        exact = engine.search(queries, 10, exact=True)
-        few = engine.search(queries, 25, filter={"label": "rare"})
-        right = 0
-        for query, hits, sure, rares in zip(queries, found, exact, few, strict=True):
-            distances = np.linalg.norm(vectors.astype(np.float64) - query, axis=1)
-            order = [f"k{number:04d}" for number in np.argsort(distances)[:10]]
-            assert [hit.key for hit in sure] == order
-            right += len({hit.key for hit in hits} & set(order))
-            nearest = rare[np.argsort(distances[rare])][:25]
-            assert [hit.key for hit in rares] == [f"k{number:04d}" for number in nearest]
-        assert right >= 190
-    engine.close()
-    MilvusEngine.drop(address)
-
-
 def test_a_collection_of_others_is_left_alone(milvus: MilvusServer) -> None:
     from pymilvus import MilvusClient
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vizinho.engines import milvus_schema as schema
 from vizinho.engines.milvus_address import MilvusAddress
+from vizinho.engines.milvus_index import WatchedIndex, load, make_index, taken_up
 from vizinho.engines.milvus_link import WRITING_SECONDS, MilvusLink
 from vizinho.engines.milvus_reader import MilvusReader
 from vizinho.engines.milvus_search import Searcher, checked
@@ -24,7 +25,6 @@ from vizinho.errors import GalleryDamaged, GalleryError, GalleryNotFound
 
 _WITH_ROWS = 256
 _RETRIES = 5
-_LOADING_SECONDS = 600.0
 
 
 class MilvusEngine(MilvusReader):
@@ -32,7 +32,7 @@ class MilvusEngine(MilvusReader):
 
     name = "milvus"
 
-    def __init__(self, link: MilvusLink, dimension: int, index: str) -> None:
+    def __init__(self, link: MilvusLink, dimension: int, index: WatchedIndex) -> None:
         super().__init__(link, dimension)
         self._index = index
         self._searcher = Searcher(self._fetch, self._nearest, dimension)
@@ -55,14 +55,15 @@ class MilvusEngine(MilvusReader):
                 consistency_level="Session",
                 timeout=seconds,
             )
-            _make_index(client, address.name, kind, seconds)
+            make_index(client, address.name, kind, seconds)
             # Asked for each picture that is brought in.
             names = client.prepare_index_params()
             names.add_index("hash", index_type="Trie")
-            client.create_index(address.name, names, timeout=seconds)
+            client.create_index(address.name, names, timeout=seconds, sync=False)
 
         link.call(make, seconds=WRITING_SECONDS)
-        return cls._loaded(link, dimension, kind)
+        load(link)
+        return cls(link, dimension, WatchedIndex(link, kind))
 
     @classmethod
     def open(cls, address: MilvusAddress) -> MilvusEngine:
@@ -83,16 +84,10 @@ class MilvusEngine(MilvusReader):
                     "Vizinho's.",
                     "Choose another name.",
                 )
-            kinds = link.call(lambda client, left: _index_of(client, name, left))
-            return cls._loaded(link, dimension, kinds or "flat")
+            return cls(link, dimension, taken_up(link))
         except BaseException:
             link.close()
             raise
-
-    @classmethod
-    def _loaded(cls, link: MilvusLink, dimension: int, kind: str) -> MilvusEngine:
-        _load(link)
-        return cls(link, dimension, kind)
 
     @staticmethod
     def drop(address: MilvusAddress) -> None:
@@ -160,13 +155,15 @@ class MilvusEngine(MilvusReader):
         vectors = checked(vectors, len(vectors), self.dimension)
         condition = schema.passing(filter)
         for attempt in range(_RETRIES):
+            kind = self._index.kind(now=exact)
             found = self._searcher.search(
-                vectors, offset + k, condition, exact=exact, flat=self._index == "flat"
+                vectors, offset + k, condition, exact=exact, flat=kind == "flat"
             )
             pages = [ranked[offset:] for ranked in found]
             rows = self._rows_of([entity for page in pages for _, _, entity in page])
-            # A row may go between two questions: then ask again.
-            if attempt == _RETRIES - 1 or all(key in rows for page in pages for _, key, _ in page):
+            # A row may go between two questions, or the index become another: then ask again.
+            whole = all(key in rows for page in pages for _, key, _ in page)
+            if attempt == _RETRIES - 1 or (whole and self._index.kind(now=exact) == kind):
                 break
         return [
             [Hit(key, distance, rows[key]) for distance, key, _ in page if key in rows]
@@ -175,11 +172,11 @@ class MilvusEngine(MilvusReader):
 
     def describe(self) -> dict[str, Any]:
         """How it searches now; ``bytes`` is that of the vectors, the server tells no other."""
-        count = self.count()
+        count, kind = self.count(), self._index.kind(now=True)
         version = self._link.call(lambda client, left: client.get_server_version(timeout=left))
         return {
-            "index": self._index,
-            "exact": self._index == "flat",
+            "index": kind,
+            "exact": kind == "flat",
             "vectors": count,
             "bytes": 4 * self.dimension * count,
             "server": str(version),
@@ -199,29 +196,16 @@ class MilvusEngine(MilvusReader):
     def tune(self) -> bool:
         """Change to the index that suits the size now; whether there was one to change to.
 
-        Nobody can search for the seconds that it takes (readers wait), and the server builds the
-        new index behind them. Never back to a simpler one.
+        Nobody can search for some seconds (readers wait), then the server builds the new index
+        while they do. Never back to a simpler one.
         """
-        kind: str = self.address.index
+        has, kind = self._index.kind(now=True), str(self.address.index)
         if kind == "auto":
             order = ["flat", "hnsw", "ivf_flat"]
-            kind = max(self._index, schema.index_for(self.count()), key=order.index)
-        if kind == self._index:
+            kind = max(has, schema.index_for(self.count()), key=order.index)
+        if kind == has:
             return False
-        name = self._collection
-
-        def change(client: Any, left: float) -> None:
-            # Each step may have been done by a try that was cut short, or by another writer.
-            if _index_of(client, name, left) == kind:
-                return
-            client.release_collection(name, timeout=left)
-            if "vector" in client.list_indexes(name):
-                client.drop_index(name, "vector", timeout=left)
-            _make_index(client, name, kind, left)
-
-        self._link.write(change)
-        self._index = kind
-        _load(self._link)
+        self._index.change(kind)
         return True
 
     def close(self) -> None:
@@ -241,6 +225,7 @@ class MilvusEngine(MilvusReader):
     ) -> list[list[dict[str, Any]]]:
         # With the rows where that is little: one question less.
         fields = [*(schema.ROW_FIELDS if limit <= _WITH_ROWS else ["key"]), "vector"]
+        options = schema.search_options(self._index.kind(), limit)
         found = self._link.call(
             lambda client, left: client.search(
                 self._collection,
@@ -249,7 +234,7 @@ class MilvusEngine(MilvusReader):
                 filter=condition,
                 limit=limit,
                 output_fields=fields,
-                search_params=schema.search_options(self._index, limit),
+                search_params=options,
                 timeout=left,
                 **self._link.level,
             )
@@ -267,26 +252,3 @@ class MilvusEngine(MilvusReader):
                     self._collection, filter=gone, timeout=left
                 )
             )
-
-
-def _load(link: MilvusLink) -> None:
-    name, replicas = link.address.name, link.address.replicas
-
-    def load(client: Any, left: float) -> None:
-        state = client.get_load_state(name, timeout=left)["state"]
-        if getattr(state, "name", state) != "Loaded":
-            client.load_collection(name, replica_number=replicas, timeout=left)
-
-    link.call(load, seconds=_LOADING_SECONDS)
-
-
-def _make_index(client: Any, name: str, kind: str, seconds: float) -> None:
-    wanted = client.prepare_index_params()
-    wanted.add_index("vector", **schema.index_options(kind))
-    client.create_index(name, wanted, timeout=seconds)
-
-
-def _index_of(client: Any, name: str, seconds: float) -> str | None:
-    if "vector" not in client.list_indexes(name, timeout=seconds):
-        return None
-    return str(client.describe_index(name, "vector", timeout=seconds)["index_type"]).lower()

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
 from vizinho.engines.milvus_address import MilvusAddress
@@ -22,6 +25,8 @@ _AWAY_SECONDS = 1.0
 """How long while it is known to be away: enough to notice that it is back."""
 _CONNECT_SECONDS = 10.0
 _PAUSE_SECONDS = 0.2
+_RELOAD_SECONDS = 8.0
+"""How long a collection is left unloaded: a change of index takes about four seconds."""
 
 # What servers of 2.3 and later say while they start, move data between nodes, or are in a hurry.
 _PASSING = (
@@ -66,6 +71,7 @@ class MilvusLink:
         self._client: Any = None
         self._closed = False
         self._patience: float | None = _FIRST_SECONDS
+        self._unloaded: float | None = None
 
     def call(self, what: Callable[..., T], *, seconds: float | None = None) -> T:
         """``what(client, timeout)``, again and again while the server is away or starts.
@@ -91,9 +97,10 @@ class MilvusLink:
                     slow = "deadline" in str(error).lower()
                     self._patience = None if slow else _AWAY_SECONDS
                     raise told from error
+                self._reload(error)
                 time.sleep(_PAUSE_SECONDS)
             else:
-                self._patience = None
+                self._patience = self._unloaded = None
                 return answer
 
     def write(self, what: Callable[..., T]) -> T:
@@ -124,6 +131,22 @@ class MilvusLink:
         if client is not None:
             client.close()
 
+    def _reload(self, error: Exception) -> None:
+        """Have the collection loaded that stays unloaded: who was about to do it is dead."""
+        if "not loaded" not in str(error).lower():
+            return
+        now = time.monotonic()
+        self._unloaded = self._unloaded or now
+        if now - self._unloaded > _RELOAD_SECONDS:
+            self._unloaded = now
+            with suppress(Exception):  # the call that failed is tried again, and tells
+                self._client.load_collection(
+                    self.address.name,
+                    replica_number=self.address.replicas,
+                    timeout=_CONNECT_SECONDS,
+                    _async=True,
+                )
+
     def _connected(self, seconds: float) -> Any:
         with self._making:
             if self._client is None:
@@ -140,6 +163,7 @@ class MilvusLink:
             return self._client
 
 
+@functools.cache
 def _library() -> Any:
     try:
         import pymilvus
@@ -147,8 +171,9 @@ def _library() -> Any:
         raise GalleryError(
             "A gallery in Milvus needs the library pymilvus.", "pip install 'vizinho[milvus]'"
         ) from error
-    # It logs every try with its trace; what there is to say is said by our errors.
-    logging.getLogger("pymilvus").addHandler(logging.NullHandler())
+    # It prints every try with its trace; what there is to say is said by our errors.
+    for name in ("pymilvus", "pymilvus.milvus_client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     return pymilvus
 
 
@@ -173,6 +198,11 @@ def _explained(error: Exception, address: MilvusAddress) -> tuple[bool, GalleryE
             f"Milvus at {address.server} is there, but not ready: {_short(told)}.",
             "It may be starting, or moving its data: try again in a moment.",
         )
+    if "deadline" in words and "connect" not in words:
+        return True, GalleryUnreachable(
+            f"Milvus at {address.server} takes too long to answer.",
+            "It may be starting, or have much to do: try again in a moment.",
+        )
     if any(word in words for word in _AWAY):
         return True, GalleryUnreachable(
             f"Milvus at {address.server} does not answer.",
@@ -182,5 +212,6 @@ def _explained(error: Exception, address: MilvusAddress) -> tuple[bool, GalleryE
 
 
 def _short(text: str) -> str:
-    """The first line of what a server says, without the traces behind it."""
-    return " ".join(text.split())[:300].rstrip(".")
+    """What a server says, in a line, without the trace of where it says so."""
+    line = re.sub(r"^stack trace:.*\.go:\d+ \S+: (attempt #\d+: )?", "", " ".join(text.split()))
+    return line[:300].rstrip(".")
