@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from vizinho.calibrate.familiarity import Familiarity
+from vizinho.calibrate.regression import LEAST
 
 VERSION = 1
 #: The first so many results say how dense the gallery is around a query.
@@ -57,13 +58,13 @@ class Chance:
         return score
 
     def of(self, score: Floats) -> Floats:
-        """Scores as chances, 0..1."""
+        """Scores as chances, none nearer to 0 or 1 than a sample could tell."""
         if self.method == "isotonic":
             places, chances = np.array(self.knots).T
             steps: Floats = np.interp(score, places, chances)
             return steps
         found: Floats = 1.0 / (1.0 + np.exp(-np.clip(score, -30, 30)))
-        return found
+        return np.clip(found, LEAST, 1 - LEAST)
 
 
 @dataclass(frozen=True)
@@ -145,8 +146,8 @@ class Calibration:
         """As JSON values."""
         return {
             "version": VERSION,
-            "chance": {**asdict(self.chance), "knots": [list(knot) for knot in self.chance.knots]},
-            "judgement": asdict(self.judgement),
+            "chance": _plain(asdict(self.chance)),
+            "judgement": _plain(asdict(self.judgement)),
             "floor": self.floor,
             "familiarity": None if self.familiarity is None else self.familiarity.to_dict(),
             "about": self.about,
@@ -180,6 +181,13 @@ class Calibration:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"the calibration is damaged: {error}") from error
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, as they come back from JSON."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, tuple) else value
 
 
 def _numbers(values: Sequence[Any], count: int) -> Any:

@@ -87,11 +87,6 @@ def fit_calibration(
         raise CalibrationImpossible("All pictures have the same embedding.")
     floor = float(SAME * np.median(positive))
     pairs = _pairs(asked, floor)
-    if pairs.same.all() or not pairs.same.any():
-        raise CalibrationImpossible(
-            "All nearest pictures are of their query's label, or none is: a chance can be learned "
-            "only where some are and some are not."
-        )
     sizes = (float(min(each.size for each in asked)), float(max(each.size for each in asked)))
     losses = _cross_validated(pairs, sizes)
     method = "isotonic" if losses["isotonic"] < losses["logistic"] else "logistic"
@@ -171,20 +166,26 @@ def _pairs(asked: Sequence[Asked], floor: float) -> _Pairs:
 
 
 def _chance(pairs: _Pairs, sizes: tuple[float, float], method: str) -> Chance:
-    # The size says something only where there were several.
-    used = [0, 1, 2] if sizes[0] < sizes[1] else [0, 1]
-    free = logistic(pairs.figures[:, used], pairs.same)
-    distance = min(float(free[0]), STEEPEST_ALLOWED)
-    if free[0] > STEEPEST_ALLOWED:
-        rest = logistic(
-            pairs.figures[:, used[1:]], pairs.same, offset=distance * pairs.figures[:, 0]
-        )
-        free = np.concatenate([[distance], rest])
-    size = float(free[2]) if len(used) == 3 else 0.0
-    plain = Chance("logistic", distance, float(free[1]), size, float(free[-1]), sizes)
+    used = [0, 1]
+    if sizes[0] < sizes[1]:
+        # The size says something only where there were several.
+        used.append(2)
+    weights = np.zeros(3)
+    found = logistic(pairs.figures[:, used], pairs.same)
+    if found[1] > 0:
+        # Else what is far from everything would come out as likely.
+        used.remove(1)
+        found = logistic(pairs.figures[:, used], pairs.same)
+    if found[0] > STEEPEST_ALLOWED:
+        weights[0] = STEEPEST_ALLOWED
+        used.remove(0)
+        found = logistic(pairs.figures[:, used], pairs.same, offset=pairs.figures @ weights)
+    weights[used] = found[:-1]
+    distance, density, size = map(float, weights)
+    plain = Chance("logistic", distance, density, size, float(found[-1]), sizes)
     if method == "logistic":
         return plain
-    scores, chances = isotonic(pairs.figures @ [distance, free[1], size] + free[-1], pairs.same)
+    scores, chances = isotonic(pairs.figures @ weights + plain.constant, pairs.same)
     kept = np.unique(np.linspace(0, len(scores) - 1, min(len(scores), MOST_KNOTS)).astype(int))
     knots = tuple((round(float(scores[i]), 5), round(float(chances[i]), 5)) for i in kept)
     return Chance(
@@ -201,8 +202,6 @@ def _cross_validated(pairs: _Pairs, sizes: tuple[float, float]) -> dict[str, flo
     for fold in range(FOLDS):
         held = folds == fold
         rest = _Pairs(pairs.figures[~held], pairs.same[~held], pairs.queries[~held])
-        if not held.any() or rest.same.all() or not rest.same.any():
-            continue
         for method in losses:
             chance = _chance(rest, sizes, method)
             near, density, size = np.exp(pairs.figures[held]).T

@@ -31,7 +31,7 @@ class HeldOut:
 def calibrate_embeddings(
     held_out: HeldOut,
     *,
-    familiar: bool = False,
+    familiar: bool = True,
     refused: float = REFUSED,
     about: dict[str, Any] | None = None,
 ) -> Calibration:

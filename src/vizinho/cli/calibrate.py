@@ -39,12 +39,12 @@ def command(
             min=0.001, max=0.5, help="Share of genuine queries that may be told: nothing alike."
         ),
     ] = 0.05,
-    familiar: Annotated[
+    distance_only: Annotated[
         bool,
         typer.Option(
-            "--familiar",
-            help="Also judge a query by how near it is to the classes in DATASET: for galleries "
-            "that hold nothing else.",
+            "--distance-only",
+            help="Judge a query by the gallery alone, not also by how near it is to the classes in "
+            "DATASET: for galleries of other things.",
         ),
     ] = False,
     as_json: AsJson = False,
@@ -52,14 +52,14 @@ def command(
     """Learn from labelled pictures what a distance is worth: the chance that a result is of the
     query's kind, and when the answer is that nothing is alike."""
     if gallery is not None:
-        if model or dataset or familiar:
+        if model or dataset or distance_only:
             raise typer.BadParameter("Name a gallery, or a model and a data set; not both.")
         found = _gallery(gallery, refuse, quiet=as_json)
         kept = str(gallery)
     else:
         if model is None or dataset is None:
             raise typer.BadParameter("Name MODEL and DATASET, or a --gallery.")
-        found, kept = _model(model, dataset, refuse, familiar, quiet=as_json)
+        found, kept = _model(model, dataset, refuse, not distance_only, quiet=as_json)
     answer: dict[str, Any] = {
         "kept_in": kept,
         "method": found.chance.method,
