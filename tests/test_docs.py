@@ -6,6 +6,7 @@ commands and options are checked. The blocks of one page run in order, as a read
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import re
@@ -123,7 +124,7 @@ def commands(page: Path) -> Iterator[list[str]]:
         for line in code.splitlines():
             words = shlex.split(line, comments=True)
             if words and Path(words[0]).name == "vizinho":
-                yield words[1:]
+                yield list(itertools.takewhile(lambda word: word != "|", words[1:]))
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if list(commands(p))], ids=identify)
@@ -131,7 +132,7 @@ def test_commands_and_options_in_examples_exist(page: Path) -> None:
     group: Any = typer.main.get_command(build_app())
     for verb, *words in commands(page):
         known = {name for option in group.commands[verb].params for name in option.opts}
-        used = {word.split("=")[0] for word in words if word.startswith("-")}
+        used = {word.split("=")[0] for word in words if word.startswith("-") and word != "-"}
         assert used <= known, f"vizinho {verb}: {sorted(used - known)}"
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from vizinho.cli.choosing import WAIT_SECONDS, WaitOption, patience
 from vizinho.cli.console import AsJson, edge, progress
 from vizinho.cli.optimising import LatencyOption, RecallOption, optimise
 from vizinho.cli.reports import print_add_report
@@ -60,11 +61,13 @@ def command(
     ] = None,
     latency_ms: LatencyOption = None,
     recall: RecallOption = None,
+    wait: WaitOption = WAIT_SECONDS,
     as_json: AsJson = False,
 ) -> None:
     """Index a folder of pictures or a bucket. Run again: only what changed is done."""
     path = gallery_meant(source, gallery, engine)
     made, new = _open_or_create(path, model, precision)
+    made.patience = patience(wait)
     try:
         report = _fill(made, source, labels=labels, workers=workers, quiet=as_json)
         optimise(made, latency_ms=latency_ms, recall=recall, quiet=as_json)
