@@ -160,3 +160,24 @@ def test_a_row_relabelled_between_filter_and_answer_is_not_in_it(
         monkeypatch.setattr(engine, "_passing", overtaken)
         (hits,) = engine.search(vectors[:1], 3, filter={"label": "wanted"})
         assert [(hit.key, hit.row.label) for hit in hits] == [("1", "wanted"), ("2", "wanted")]
+
+
+@pytest.mark.parametrize("number", [1e20, -3e38, np.inf, np.nan])
+def test_numbers_whose_squares_do_not_add_up_are_refused(tmp_path: Path, number: float) -> None:
+    vectors = np.full((1, 4), number, np.float32)
+    with filled(tmp_path / "c.sqlite", 300) as engine:
+        assert len({hit.key for hit in engine.search(np.full((1, 4), 9e16, np.float32), 5)[0]}) == 5
+        with pytest.raises(GalleryError, match="beyond"):
+            engine.search(vectors, 5)
+        with pytest.raises(GalleryError, match="beyond"):
+            engine.add(rows_of(400), vectors)
+
+
+def test_pages_of_any_size_have_the_same_rows(tmp_path: Path) -> None:
+    query = np.zeros((1, 4), np.float32)
+    with filled(tmp_path / "c.sqlite", 300) as engine:
+        (everything,) = engine.search(query, 300)
+        assert len({hit.key for hit in everything}) == 300
+        for k in (1, 99, 100, 101, 5000):
+            assert engine.search(query, k) == [everything[:k]]
+            assert engine.search(query, k, offset=7) == [everything[7 : k + 7]]

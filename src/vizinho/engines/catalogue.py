@@ -25,6 +25,8 @@ from vizinho.errors import GalleryError
 
 COLUMNS = "key, url, hash, label, metadata"
 _MANY = 5000  # values bound in one statement; SQLite allows 32,766
+_FEW = 100  # rows of a usual page
+_LARGEST = 1e17  # squares of larger ones don't add up in float32, where FAISS finds nothing
 _RETRIES = 5
 _FILTERED = 100  # of so many of the nearest it is asked whether enough pass a filter
 
@@ -143,8 +145,8 @@ class Catalogue:
                 f"Vectors of shape {list(vectors.shape)} were given to a gallery that takes "
                 f"[{count}, {self.dimension}]."
             )
-        if not np.isfinite(vectors).all():
-            raise GalleryError("A vector holds numbers that are not finite.")
+        if not (np.abs(vectors) < _LARGEST).all():
+            raise GalleryError("A vector holds numbers that are not finite, or beyond 1e17.")
         return vectors
 
     def _select(self, query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -165,7 +167,7 @@ class Catalogue:
     def _rows_by_id(self, ids: Sequence[int], filter: Filter | None) -> dict[int, Row]:
         """The rows of ``ids`` that are there and pass."""
         # This is a good part of a search that an index has made short: nothing is done twice here.
-        if not filter and 0 < len(ids) <= _MANY:
+        if not filter and 0 < len(ids) <= _FEW:
             records = self._select(_by_id(len(ids)), ids)
         else:
             condition, values = where(filter or {})
@@ -194,7 +196,12 @@ def _marks(count: int) -> str:
 
 @functools.cache
 def _by_id(count: int) -> str:
-    return f"SELECT {COLUMNS}, id FROM images WHERE id IN ({_marks(count)})"
+    # A sixth faster than IN, for which SQLite would make a sorted table first.
+    values = ", ".join(["(?)"] * count)
+    return (
+        f"WITH wanted (number) AS (VALUES {values}) "
+        f"SELECT {COLUMNS}, id FROM wanted CROSS JOIN images ON id = number"
+    )
 
 
 def row_of(record: Sequence[Any]) -> Row:

@@ -170,6 +170,8 @@ def trimmed(
     """The first ``need`` of what is sorted by distance, and all at the distance of the last."""
     if len(ids) <= need:
         return ids, distances
+    if distances[need] > distances[need - 1]:  # nearly always
+        return ids[:need], distances[:need]
     end = int(distances.searchsorted(distances[need - 1], side="right"))
     return ids[:end], distances[:end]
 
