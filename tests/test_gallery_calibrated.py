@@ -121,7 +121,8 @@ def test_the_calibration_is_kept_beside_the_same_model(gallery: Path) -> None:
 
 
 def test_packed_it_answers_alike_and_is_not_written_to(gallery: Path, tmp_path: Path) -> None:
-    pack(gallery, tmp_path / "packed.vizinho", url_of=lambda row: row.url)
+    with GalleryView.open(gallery) as view:
+        pack(view, tmp_path / "packed.vizinho", url_of=lambda row: row.url)
     with GalleryView.open(gallery) as one, Gallery.open(tmp_path / "packed.vizinho") as other:
         found, again = one.search(shade("clay", 5)), other.search(shade("clay", 5))
         assert again == found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
@@ -50,6 +51,10 @@ class Chance:
         if not np.isfinite(numbers).all() or min(self.sizes) < 1 or self.distance > 0:
             raise ValueError("the chance has numbers that can't be")
 
+    @cached_property
+    def _steps(self) -> Floats:
+        return np.array(self.knots).T
+
     def score(self, distances: Floats, density: ArrayLike, size: float) -> Floats:
         """Larger is likelier; never grows with the distance."""
         low, high = self.sizes[0] / BEYOND, self.sizes[1] * BEYOND
@@ -60,7 +65,7 @@ class Chance:
     def of(self, score: Floats) -> Floats:
         """Scores as chances, none nearer to 0 or 1 than a sample could tell."""
         if self.method == "isotonic":
-            places, chances = np.array(self.knots).T
+            places, chances = self._steps
             steps: Floats = np.interp(score, places, chances)
             return steps
         found: Floats = 1.0 / (1.0 + np.exp(-np.clip(score, -30, 30)))

@@ -37,8 +37,12 @@ class Familiarity:
         places: NDArray[np.float64] = self._places  # type: ignore[attr-defined]
         seen = embeddings.astype(np.float64) @ self._white  # type: ignore[attr-defined]
         nearest = np.full(len(seen), np.inf)
-        for place in places:
+        # A query is compared with all classes at once, many queries with one after the other.
+        for place in places if len(seen) > 1 else ():
             np.minimum(nearest, ((seen - place) ** 2).sum(axis=1), out=nearest)
+        if len(seen) == 1:
+            apart = places - seen
+            nearest[0] = np.einsum("cd,cd->c", apart, apart).min()
         found: NDArray[np.float64] = np.sqrt(nearest)
         return found
 
