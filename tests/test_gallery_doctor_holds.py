@@ -1,4 +1,4 @@
-"""What doctor must not take for damage: then --fix would make anew what is whole."""
+"""What doctor --fix must leave to a person: what is whole, and what may come back."""
 
 from __future__ import annotations
 
@@ -47,3 +47,14 @@ def test_a_catalogue_that_another_process_holds(
         assert found.mended == []
         assert sorted(path.iterdir()) == there
     assert examine(path).healthy
+
+
+def test_most_files_gone_are_for_a_person_to_judge(path: Path, pictures: Path) -> None:
+    """A folder of twelve, of which a disk with seven is not mounted."""
+    (pictures / "cat").rename(pictures.with_name("elsewhere"))
+    found = examine(path, fix=True)
+    assert [each.check for each in found.findings if each.status == "wrong"][-1] == "folder"
+    (pictures.with_name("elsewhere")).rename(pictures / "cat")
+    assert examine(path).healthy
+    with Gallery.open(path) as gallery:
+        assert gallery.count == 12

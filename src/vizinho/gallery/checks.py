@@ -20,7 +20,6 @@ from vizinho.images import content_hash
 
 _PAGE = 1000
 _SHOWN = 20
-_FEW = 10
 
 
 def stored(look: Look) -> None:
@@ -200,7 +199,7 @@ def mirrored(look: Look) -> None:
     gone = known - matched
     look.report.figures |= {"files_new": fresh, "files_changed": len(changed), "files_gone": gone}
     items = changed[:_SHOWN]
-    if gone and gone > max(_FEW, known // 2):
+    if gone > known // 2:
         what = f"{gone:,} of {known:,} files of {root} are gone."
         look.add("folder", WRONG, what, "If that is meant, `vizinho index` it.", items)
     elif gone or changed:

@@ -228,8 +228,10 @@ def _like_before(old: GalleryView, engine: EmbeddedEngine) -> None:
 
 
 def _settled(side: Path) -> None:
-    """All of the new catalogue on disk, so that not even a loss of power shows half of it."""
-    for file in (side / layout.CATALOGUE, side, side.parent):
+    """All of the new catalogue and model on disk, so that not even a loss of power shows half of
+    them."""
+    model = side / layout.MODEL
+    for file in (side / layout.CATALOGUE, *model.iterdir(), model, side, side.parent):
         descriptor = os.open(file, os.O_RDONLY)
         try:
             os.fsync(descriptor)
