@@ -189,6 +189,30 @@ def test_progress_and_stages_are_reported(tmp_path: Path, toy_bundle: Path) -> N
     assert all(seconds > 0 for seconds in report.stages.values())
 
 
+def test_what_is_known_is_asked_for_many_pictures_at_once(
+    tmp_path: Path, toy_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a gallery on a server each question is a way through the network."""
+    write_pictures(tmp_path / "photos", 64)
+    asked: list[int] = []
+    find = EmbeddedEngine.find
+
+    def counted(engine: EmbeddedEngine, hashes: list[str]) -> dict[str, str]:
+        asked.append(len(hashes))
+        return find(engine, hashes)
+
+    monkeypatch.setattr(EmbeddedEngine, "find", counted)
+    with Gallery.create(tmp_path / "g", model=toy_bundle) as gallery:
+        assert gallery.sync_folder(tmp_path / "photos").added == 64
+        assert asked[:2] == [32, 32]
+        # Nor are many read before they are asked for: a chunk of them may be large.
+        asked.clear()
+        monkeypatch.setattr(pipeline_module, "_HELD_BYTES", 1)
+        images = [NewImage(path) for path in sorted((tmp_path / "photos").iterdir())]
+        assert gallery.add(images).unchanged == 64
+        assert asked.count(1) == 64
+
+
 def test_any_number_of_workers_gives_the_same_gallery(tmp_path: Path) -> None:
     bundle = make_toy_bundle(tmp_path)
     write_pictures(tmp_path / "many", 90)

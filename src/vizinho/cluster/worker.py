@@ -99,7 +99,7 @@ def _pipeline(work: Work) -> Pipeline[str]:
         embedder = Embedder.from_bytes(work.info, ray.get(work.network))
         _EMBEDDERS.clear()
         _EMBEDDERS[work.info.fingerprint] = embedder
-    return Pipeline(embedder, lambda _: False, lambda *_: None, {}, _THREADS)
+    return Pipeline(embedder, lambda _: (), lambda *_: None, {}, _THREADS)
 
 
 _EMBEDDERS: dict[str, Embedder] = {}

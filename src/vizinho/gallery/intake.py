@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -124,8 +124,8 @@ class Intake:
             jobs = again
             done -= len(again)
 
-    def _known(self, content_hash: str) -> bool:
-        return bool(self._engine.find([content_hash]))
+    def _known(self, hashes: Sequence[str]) -> Collection[str]:
+        return self._engine.find(hashes)
 
     def _keep(self, item: Wanted, content_hash: str, data: bytes) -> None:
         if item.store:

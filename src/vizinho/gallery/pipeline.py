@@ -10,11 +10,12 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ from vizinho.images import content_hash, load_image
 from vizinho.preprocess import to_pixels
 
 _CHUNK = 32
+_HELD_BYTES = 8_000_000
+"""What a worker reads before it asks which pictures are known: to ask may be a network's way."""
 
 T = TypeVar("T")
 
@@ -52,11 +55,11 @@ class Outcome(Generic[T]):
 
 @dataclass
 class Pipeline(Generic[T]):
-    """How to embed: ``known`` says whether the gallery has a content hash, ``keep`` is called in
-    the worker for each new picture with its item, hash and bytes."""
+    """How to embed: ``known`` says which of some content hashes the gallery has, ``keep`` is called
+    in the worker for each new picture with its item, hash and bytes."""
 
     embedder: Embedder
-    known: Callable[[str], bool]
+    known: Callable[[Sequence[str]], Collection[str]]
     keep: Callable[[T, str, bytes], None]
     stages: dict[str, float]
     workers: int = 0
@@ -88,10 +91,17 @@ class Pipeline(Generic[T]):
         watch = _Stopwatch()
         outcomes = [Outcome(job) for job in jobs]
         fresh: list[tuple[Outcome[T], NDArray[np.uint8]]] = []
+        held: list[tuple[Outcome[T], bytes]] = []
         for outcome in outcomes:
-            pixels = self._pixels(outcome, watch)
-            if pixels is not None:
-                fresh.append((outcome, pixels))
+            with _excused(outcome):
+                data = outcome.job.read()
+                outcome.hash = content_hash(data)
+                held.append((outcome, data))
+            watch.lap("read")
+            if sum(len(data) for _, data in held) >= _HELD_BYTES:
+                fresh += self._decoded(held, watch)
+                held = []
+        fresh += self._decoded(held, watch)
         if fresh:
             vectors = self.embedder.embed_pixels(np.stack([pixels for _, pixels in fresh]))
             for (outcome, _), vector in zip(fresh, vectors, strict=True):
@@ -99,28 +109,35 @@ class Pipeline(Generic[T]):
             watch.lap("embed")
         return outcomes, watch.seconds
 
-    def _pixels(self, outcome: Outcome[T], watch: _Stopwatch) -> NDArray[np.uint8] | None:
-        """Read, recognise and decode one picture; None when there is nothing to embed."""
-        job = outcome.job
-        try:
-            data = job.read()
-            outcome.hash = content_hash(data)
-            known = self.known(outcome.hash)
-            watch.lap("read")
-            if known:
-                return None
-            size = self.embedder.spec.size
-            pixels = to_pixels(load_image(data, target=size, name=job.name), self.embedder.spec)
+    def _decoded(
+        self, held: Sequence[tuple[Outcome[T], bytes]], watch: _Stopwatch
+    ) -> Iterator[tuple[Outcome[T], NDArray[np.uint8]]]:
+        """The pictures among those read that have to be embedded."""
+        known = self.known([outcome.hash for outcome, _ in held]) if held else ()
+        watch.lap("read")
+        size = self.embedder.spec.size
+        for outcome, data in held:
+            if outcome.hash in known:
+                continue
+            job, pixels = outcome.job, None
+            with _excused(outcome):
+                pixels = to_pixels(load_image(data, target=size, name=job.name), self.embedder.spec)
             watch.lap("decode")
-        except ImageError as error:
-            outcome.reason = str(error)
-            return None
-        except OSError as error:
-            outcome.reason = f"{job.name} can't be read: {error.strerror or error}."
-            return None
-        self.keep(job.item, outcome.hash, data)
-        watch.lap("write")
-        return pixels
+            if pixels is not None:
+                self.keep(job.item, outcome.hash, data)
+                watch.lap("write")
+                yield outcome, pixels
+
+
+@contextmanager
+def _excused(outcome: Outcome[Any]) -> Iterator[None]:
+    """What is wrong with one picture is its outcome, and stops no others."""
+    try:
+        yield
+    except ImageError as error:
+        outcome.reason = str(error)
+    except OSError as error:
+        outcome.reason = f"{outcome.job.name} can't be read: {error.strerror or error}."
 
 
 class _Stopwatch:

@@ -32,7 +32,7 @@ class Reembedding:
         self._gallery = gallery
         self._engine = engine
         self._pipeline: Pipeline[Row] = Pipeline(
-            embedder, lambda _: False, lambda *_: None, {}, workers
+            embedder, lambda _: (), lambda *_: None, {}, workers
         )
         self.embedded = 0
         self.missing: dict[str, Skipped] = {}
