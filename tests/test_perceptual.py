@@ -96,6 +96,17 @@ def test_flat_pictures_are_one_by_their_colour() -> None:
     assert len(hashes(red)) == 1
 
 
+def test_pages_with_another_word_each_are_not_copies() -> None:
+    def page(x: int, y: int) -> Image.Image:
+        image = Image.new("RGB", (1000, 1400), "white")
+        image.paste("black", (x, y, x + 30, y + 10))
+        return image
+
+    assert not likeness(page(100, 200), page(700, 1200)).same
+    assert not likeness(page(100, 200), Image.new("RGB", (1000, 1400), "white")).same
+    assert likeness(page(100, 200), page(100, 200).resize((500, 700))).same
+
+
 def test_all_near_pairs_within_a_band_are_met() -> None:
     """Hashes that differ outside of one band meet, in however many parts they are gone through."""
     chance = np.random.default_rng(0)
