@@ -58,3 +58,35 @@ def test_most_files_gone_are_for_a_person_to_judge(path: Path, pictures: Path) -
     assert examine(path).healthy
     with Gallery.open(path) as gallery:
         assert gallery.count == 12
+
+
+@pytest.mark.parametrize("how", ["cut", "noise", "inside"])
+def test_a_damaged_memory_of_the_folder(path: Path, pictures: Path, how: str) -> None:
+    file = path / "folder.sqlite"
+    whole = file.read_bytes()
+    data = bytearray(whole)
+    if how == "inside":
+        data[4096:] = b"\xff" * (len(data) - 4096)
+    file.write_bytes({"cut": whole[:5000], "noise": b"noise" * 1000, "inside": bytes(data)}[how])
+    found = examine(path)
+    assert [each.check for each in found.findings if each.status == "wrong"] == ["folder"]
+    assert file.read_bytes() != whole
+    mended = examine(path, fix=True).mended
+    assert [each.partition(":")[0] for each in mended] == ["folder"]
+    with Gallery.open(path) as gallery:
+        assert gallery.count == 12
+        assert gallery.sync_folder(pictures).unchanged == 12
+    assert examine(path).healthy
+
+
+def test_a_catalogue_and_the_memory_of_the_folder_damaged_at_once(
+    path: Path, pictures: Path
+) -> None:
+    for name in ("catalogue.sqlite", "folder.sqlite"):
+        file = path / name
+        file.write_bytes(file.read_bytes()[:5000])
+    mended = examine(path, fix=True).mended
+    assert {each.partition(":")[0] for each in mended} >= {"catalogue", "folder"}
+    with Gallery.open(path) as gallery:
+        gallery.sync_folder(pictures)
+        assert gallery.count == 12

@@ -167,7 +167,7 @@ class _Build:
                 if len(data) != size * len(ids) or any(len(blob) != size for blob in blobs):
                     raise GalleryDamaged(
                         f"{self._folder.parent.parent} holds vectors of a wrong length.",
-                        "Index the pictures again.",
+                        "`vizinho doctor --fix` mends what it can.",
                     )
                 ids_file.write(np.array(ids, "<i8").tobytes())
                 vectors_file.write(data)

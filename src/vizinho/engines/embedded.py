@@ -30,7 +30,7 @@ from vizinho.errors import GalleryDamaged, GalleryError, KeyNotFound
 from vizinho.progress import Progress
 
 _FLOAT32 = np.dtype("<f4")
-_AGAIN = "Index the pictures again."
+_MEND = "`vizinho doctor --fix` mends what it can."
 # A catalogue of format 1 keeps no count.
 _COUNT = "SELECT count(*) FROM images"
 
@@ -57,7 +57,7 @@ class EmbeddedEngine(Catalogue):
     def open(cls, path: Path) -> EmbeddedEngine:
         """Open the file ``path``. Raises GalleryDamaged when it is missing or not a catalogue."""
         if not path.is_file():
-            raise GalleryDamaged(f"{path} is missing.", _AGAIN)
+            raise GalleryDamaged(f"{path} is missing.", _MEND)
         with explained(path):
             connection = connect(path)
             try:

@@ -65,7 +65,8 @@ class Follower:
             matrix = np.frombuffer(b"".join(blobs), _FLOAT32).reshape(-1, self._dimension)
         except ValueError as error:
             raise GalleryDamaged(
-                f"{self._path} holds vectors of a wrong length.", "Index the pictures again."
+                f"{self._path} holds vectors of a wrong length.",
+                "`vizinho doctor --fix` mends what it can.",
             ) from error
         return matrix.astype(np.float32, copy=False)
 

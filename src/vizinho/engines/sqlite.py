@@ -83,9 +83,9 @@ def explained(path: Path) -> Iterator[None]:
                 "Free some space and run it again.",
             ) from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise GalleryDamaged(f"{path} is damaged: {error}.", "Index the pictures again.") from (
-                error
-            )
+            raise GalleryDamaged(
+                f"{path} is damaged: {error}.", "`vizinho doctor --fix` mends what it can."
+            ) from error
         if code == sqlite3.SQLITE_READONLY:
             raise GalleryError(
                 f"{path} can't be written: it is read-only.", "Check the owner of the gallery."

@@ -163,21 +163,36 @@ def _restored(look: Look, blobs: LocalBlobs, rows: Sequence[Row]) -> str:
     return f"{done:,} of {len(rows):,} stored pictures were taken from the folder again"
 
 
+def memory(look: Look) -> bool:
+    """Whether what is known of the mirrored folder can be read: pictures are found by it."""
+    gallery = look.gallery
+    assert gallery is not None
+    if not (look.path / layout.FOLDER).is_file():
+        return True
+    try:
+        (said,) = gallery._file_records().query("PRAGMA quick_check(1)")[0]
+    except GalleryDamaged as error:
+        what = error.message
+    else:
+        if said == "ok":
+            return True
+        what = f"{look.path / layout.FOLDER} is damaged: {said}."
+    look.add(
+        "folder",
+        WRONG,
+        what,
+        "It is only a memory of the files: --fix removes it, then `vizinho index` the folder.",
+        mend=lambda: _forgotten(look),
+    )
+    return False
+
+
 def mirrored(look: Look) -> None:
     """What the gallery mirrors, against what was seen there when it was last indexed."""
     gallery = look.gallery
     assert gallery is not None
     try:
         root = gallery.mirrored
-    except GalleryDamaged as error:
-        look.add(
-            "folder",
-            WRONG,
-            error.message,
-            "It is only a memory of the files: --fix removes it, then `vizinho index` the folder.",
-            mend=lambda: _forgotten(look),
-        )
-        return
     except VizinhoError as error:
         look.add("folder", WRONG, error.message, error.hint)
         return

@@ -166,11 +166,14 @@ def _examined(
     if look.gallery is not None:
         look.gallery.patience = patience
         with look.gallery:
+            alone = not is_address(path) and look.gallery.about.engine == EmbeddedEngine.name
+            known = not alone or checks.memory(look)
             if look.gallery.count and not _hopeless(report):
                 checks_search.index(look)
-                checks_search.finds_itself(look)
+                if known:
+                    checks_search.finds_itself(look)
                 checks_search.recall(look)
-            if not is_address(path) and look.gallery.about.engine == EmbeddedEngine.name:
+            if alone and known:
                 checks.stored(look)
                 checks.mirrored(look)
     return report

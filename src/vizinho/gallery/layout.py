@@ -125,7 +125,7 @@ def read_about(path: Path) -> About:
         return About(**data)
     except (ValueError, KeyError, TypeError) as error:
         raise GalleryDamaged(
-            f"{path / ABOUT} is damaged: {error}.", "Index the pictures again."
+            f"{path / ABOUT} is damaged: {error}.", "`vizinho doctor --fix` mends what it can."
         ) from error
 
 

@@ -19,7 +19,7 @@ from vizinho.engines.packed import PackedEngine
 from vizinho.errors import BundleError, FingerprintMismatch, GalleryDamaged, GalleryError
 from vizinho.gallery import layout
 
-_AGAIN = "Index the pictures again."
+_MEND = "`vizinho doctor --fix` mends what it can."
 
 
 def create(
@@ -61,7 +61,7 @@ def open_parts(path: Path, model: str | Path | None) -> tuple[layout.About, Engi
         raise GalleryDamaged(
             f"The catalogue of {path} has vectors of length {engine.dimension}, "
             f"its model makes {about.dimension}.",
-            _AGAIN,
+            _MEND,
         )
     return about, engine
 
@@ -79,7 +79,7 @@ def check_model(path: Path, about: layout.About, model: str | Path | None) -> No
                 "Leave the model out to use the gallery's own, or index into a new gallery.",
             )
     if read_bundle(layout.home(path, about) / layout.MODEL).fingerprint != about.fingerprint:
-        raise GalleryDamaged(f"The model inside {path} is not the one of its vectors.", _AGAIN)
+        raise GalleryDamaged(f"The model inside {path} is not the one of its vectors.", _MEND)
 
 
 def _engine(path: Path, about: layout.About) -> EmbeddedEngine | PackedEngine:

@@ -174,10 +174,10 @@ def _brought_back(look: Look) -> int:
             if name not in known
         ]
         report = gallery.add(items)
-        folder = gallery.folder
         added = report.added
-        if folder is not None and folder.is_dir():
-            with suppress(VizinhoError):
+        with suppress(VizinhoError):
+            folder = gallery.folder
+            if folder is not None and folder.is_dir():
                 added += gallery.sync_folder(folder).added
     return added
 
