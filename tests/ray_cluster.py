@@ -40,6 +40,8 @@ def two_nodes() -> Iterator[TwoNodes]:
     os.environ.setdefault("RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S", "240")
     # Ray's workers are polite (nice 15), and get next to nothing there.
     os.environ.setdefault("RAY_worker_niceness", "0")
+    # Nor are workers started for work that nobody ordered; they take seconds each.
+    os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

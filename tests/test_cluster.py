@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from buckets import bucket, fill
 from ray_cluster import TwoNodes, two_nodes
-from toys import encode, noise, write_pictures
+from toys import write_pictures
 from vizinho.cli import build_app
 from vizinho.cluster import ray_workers
 from vizinho.errors import ClusterError
@@ -82,23 +82,41 @@ def test_one_node_killed_half_way(nodes: TwoNodes, tmp_path: Path) -> None:
         nodes.revive()
 
 
-def test_a_bucket_by_the_command_line(
+def test_a_bucket_by_the_command_line_on_a_machine_of_the_cluster(
     nodes: Any, tmp_path: Path, toy_bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = fill(nodes.client, [f"in/ü {i:02d}.png" for i in range(20)])
+    monkeypatch.setenv("RAY_ADDRESS", nodes.cluster.address)
     monkeypatch.chdir(tmp_path)
     line = ["index", "s3://photos/in", "--json", "-m", str(toy_bundle)]
-    there = [*line, "--workers", nodes.address, "-g", "there.vizinho"]
-    for added in (20, 1):
-        done = CliRunner().invoke(build_app(), there)
+    for name, where in (("there", ["--workers", "ray://auto"]), ("here", [])):
+        done = CliRunner().invoke(build_app(), [*line, *where, "-g", f"{name}.vizinho"])
         assert done.exit_code == 0, done.output
-        assert json.loads(done.stdout)["added"] == added
-        nodes.client.put_object(Bucket="photos", Key="in/new.png", Body=encode(noise(77)))
-    done = CliRunner().invoke(build_app(), [*line, "-g", "here.vizinho"])
-    assert done.exit_code == 0, done.output
+        assert json.loads(done.stdout)["added"] == 20
     with Gallery.open("there.vizinho") as ours, Gallery.open("here.vizinho") as theirs:
         same(ours, theirs)
         assert ours.image_bytes("ü 03.png")[0] == made["in/ü 03.png"]
+
+
+def test_a_cluster_of_this_machine_s_own(
+    nodes: TwoNodes, tmp_path: Path, toy_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new one, though another runs here, and nothing is left of it."""
+    import ray
+
+    monkeypatch.setenv("RAY_ADDRESS", nodes.cluster.address)
+    write_pictures(tmp_path / "photos", 3)
+    tree = open_tree(str(tmp_path / "photos"))
+    assert tree is not None
+    with ray_workers("ray://local", tree, toy_bundle) as embed:
+        assert ray.get_runtime_context().gcs_address != nodes.cluster.address
+        place = Path(ray._private.worker._global_node.get_session_dir_path()).parent
+        jobs = [Job(Wanted(f"000{i}.png"), "", bytes) for i in range(3)]
+        outcomes = [outcome for some in embed(jobs) for outcome in some]
+        assert [outcome.job for outcome in outcomes] == jobs
+        assert all(outcome.vector is not None for outcome in outcomes)
+    assert not ray.is_initialized()
+    assert not place.exists()
 
 
 def test_a_machine_that_can_not_do_the_same(tmp_path: Path, toy_bundle: Path) -> None:

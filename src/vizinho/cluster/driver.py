@@ -59,7 +59,9 @@ def ray_workers(
     place = tempfile.mkdtemp(prefix="ray", dir="/tmp") if where == "local" else None
     try:
         if where == "local":
+            # Without this word it would join a cluster that is running here, or $RAY_ADDRESS.
             ray.init(
+                "local",
                 include_dashboard=False,
                 object_store_memory=_STORE_BYTES,
                 _temp_dir=place,
