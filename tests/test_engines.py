@@ -81,7 +81,9 @@ def test_a_thousand_random_operations_answer_like_brute_force(open_engine: OpenE
         {"label": "nobody"},
     ]
     searched = 0
-    for step in range(1000):
+    # Milvus has its thousand beside the embedded engine's; here they would take a minute more.
+    steps = 250 if engine.name == "milvus" else 1000
+    for step in range(steps):
         dice = rng.random()
         keys = [f"k{number:04d}" for number in rng.integers(0, 300, rng.integers(1, 8))]
         if dice < 0.35:
@@ -122,7 +124,7 @@ def test_a_thousand_random_operations_answer_like_brute_force(open_engine: OpenE
             assert all(hit.row == model.rows[hit.key][0] for hit in hits)
             searched += 1
         assert engine.count() == len(model.rows)
-    assert searched > 300
+    assert searched > 0.3 * steps
     keys = sorted(model.rows)
     assert engine.scan(0, 1000) == [model.rows[key][0] for key in keys]
     np.testing.assert_array_equal(
@@ -271,9 +273,10 @@ def test_searches_from_many_threads_while_rows_come_and_go(open_engine: OpenEngi
     threads = [threading.Thread(target=look) for _ in range(4)]
     for thread in threads:
         thread.start()
-    for start in range(100, 400, 10):
-        writer.add(rows_of(*range(start, start + 10)), vectors[start : start + 10])
-        writer.remove([f"k{i:04d}" for i in range(start, start + 5)])
+    step = 30 if writer.name == "milvus" else 10
+    for start in range(100, 400, step):
+        writer.add(rows_of(*range(start, start + step)), vectors[start : start + step])
+        writer.remove([f"k{i:04d}" for i in range(start, start + step // 2)])
     done.set()
     for thread in threads:
         thread.join()

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,30 +10,25 @@ from typing import Any
 
 import httpx
 import pytest
+from click.testing import Result
+from typer.testing import CliRunner
 
 from milvus_server import MilvusServer
 from serving import running
 from toys import encode, noise
+from vizinho.cli import build_app
 
 pytestmark = pytest.mark.milvus
 PATIENCE_SECONDS = 240
 
 
 @pytest.fixture
-def vizinho(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., subprocess.CompletedProcess[str]]:
+def vizinho(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """Verbs run in this process: a process for each would take most of the time. What a process
+    of its own is for, `test_cli.py` has."""
     monkeypatch.setenv("VIZINHO_CACHE", str(tmp_path / "cache"))
 
-    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "vizinho", *arguments],
-            capture_output=True,
-            text=True,
-            env=os.environ | {"VIZINHO_CACHE": str(tmp_path / "cache")},
-        )
-
-    return run
+    return lambda *arguments: CliRunner().invoke(build_app(), arguments)
 
 
 def answered(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
@@ -52,19 +44,19 @@ def answered(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
 
 def test_one_address_for_every_verb(
     milvus: MilvusServer,
-    vizinho: Callable[..., subprocess.CompletedProcess[str]],
+    vizinho: Callable[..., Result],
     pictures: Path,
     toy_bundle: Path,
 ) -> None:
     place = f"{milvus.uri}/shown"
     nobody = vizinho("list", "-g", place, "--json")
-    assert nobody.returncode == 1
+    assert nobody.exit_code == 1
     assert json.loads(nobody.stderr)["error"]["code"] == "gallery_not_found"
 
     made = vizinho(
         "index", str(pictures), "--engine", place, "--labels", "--model", str(toy_bundle), "--json"
     )
-    assert made.returncode == 0, made.stderr
+    assert made.exit_code == 0, made.stderr
     assert json.loads(made.stdout)["added"] == 12
     assert json.loads(made.stdout)["gallery"] == place
     query = str(pictures / "cat" / "0001.png")
@@ -90,7 +82,7 @@ def test_one_address_for_every_verb(
         listed = vizinho("list", "-g", place, "--json")
         assert len(json.loads(listed.stdout)) == 13
         assert httpx.get(f"{server.url}/images/new.png", timeout=60).content == new
-        assert vizinho("remove", "cat/0000.png", "-g", place).returncode == 0
+        assert vizinho("remove", "cat/0000.png", "-g", place).exit_code == 0
         answered(lambda: httpx.get(f"{server.url}/v1/images/cat/0000.png", timeout=60), 404)
 
         milvus.kill()
