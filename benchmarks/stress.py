@@ -22,7 +22,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=300)
     parser.add_argument("--index", action="store_true", help="with a trained index in between")
+    parser.add_argument("--quick", action="store_true", help="three seconds, to see that it works")
     given = parser.parse_args()
+    if given.quick:
+        given.seconds = 3
     os.environ["OMP_NUM_THREADS"] = "1"
     os.environ["PYTHONPATH"] = str(ROOT / "src")
 
