@@ -80,6 +80,30 @@ def test_a_secret_is_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert parse_milvus(find_gallery(Path("milvus://bo@box/cats"))).name == "cats"
 
 
+@pytest.mark.parametrize("odd", ["/", "?", "#", "@", ":", "/x@y?"])
+def test_a_password_that_was_not_escaped_is_not_shown(odd: str) -> None:
+    text = f"milvus://ana:sec{odd}ret@box:19530/cars?index=flat"
+    assert str(as_place(text)) == "milvus://box:19530/cars"
+    if odd in "@:":
+        assert parse_milvus(text).token == f"ana:sec{odd}ret"
+        return
+    with pytest.raises(SettingsError) as caught:
+        parse_milvus(text)
+    told = f"{caught.value.message} {caught.value.hint} {caught.value.__cause__}"
+    assert "sec" not in told
+    assert "%2F" in told
+
+
+@pytest.mark.parametrize("text", ["milvus://[::1/cars", "milvus://box:abc/cars", "milvus://"])
+def test_a_wrong_address_travels_until_it_is_told(text: str) -> None:
+    with pytest.raises(SettingsError, match="is no address"):
+        parse_milvus(as_place(text))
+
+
+def test_a_token_with_an_at_sign_hides_no_host() -> None:
+    assert str(as_place("milvus://[::1]:7/cars?token=a@b")) == "milvus://[::1]:7/cars"
+
+
 def test_a_token_from_the_environment_is_used_where_the_address_has_none() -> None:
     token = load({"VIZINHO_MILVUS_TOKEN": "ana:secret"}).milvus_token
     assert parse_milvus("milvus://box/cars", token).token == "ana:secret"

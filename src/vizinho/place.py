@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path, PosixPath
-from urllib.parse import urlsplit, urlunsplit
 
 SCHEMES = ("milvus", "milvuss")
+_PLACE = re.compile(r"(\[[^]/]*\]|[^:/]*)(:\d*)?(/.*)?")
 
 
 class AddressPath(PosixPath):
@@ -46,6 +46,12 @@ def as_place(place: str | Path) -> Path:
 
 
 def shown(address: str) -> str:
-    """An address without what is secret in it, and without what only says how to search."""
-    parts = urlsplit(address)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    """An address without what is secret in it, and without what only says how to search.
+
+    However wrong it is: in a password that should have been escaped, / ? # may stand.
+    """
+    scheme, slashes, rest = address.partition("://")
+    place = re.split("[?#]", rest)[0]
+    if "@" in place or not _PLACE.fullmatch(place):
+        place = re.split("[?#]", rest.rpartition("@")[2])[0]
+    return f"{scheme}{slashes}{place}"

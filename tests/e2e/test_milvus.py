@@ -10,7 +10,6 @@ from typing import Any
 
 import httpx
 import pytest
-from click.testing import Result
 from typer.testing import CliRunner
 
 from milvus_server import MilvusServer
@@ -23,7 +22,7 @@ PATIENCE_SECONDS = 240
 
 
 @pytest.fixture
-def vizinho(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+def vizinho(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Verbs run in this process: a process for each would take most of the time. What a process
     of its own is for, `test_cli.py` has."""
     monkeypatch.setenv("VIZINHO_CACHE", str(tmp_path / "cache"))
@@ -44,7 +43,7 @@ def answered(ask: Callable[[], httpx.Response], status: int) -> httpx.Response:
 
 def test_one_address_for_every_verb(
     milvus: MilvusServer,
-    vizinho: Callable[..., Result],
+    vizinho: Callable[..., Any],
     pictures: Path,
     toy_bundle: Path,
 ) -> None:

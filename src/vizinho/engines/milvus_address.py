@@ -18,6 +18,7 @@ _PORT = 19530
 # Milvus wants letters, digits and underscores, 255 at most; ours get a suffix.
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,239}")
 _HINT = "It should look like milvus://HOST:19530/NAME."
+_ESCAPES = "In a password / ? # @ are written %2F %3F %23 %40."
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ def parse_milvus(place: str | Path, token: str = "") -> MilvusAddress:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
     except ValueError as error:
+        if "@" in text:  # the error may name a part of the password
+            raise _wrong(text, "its host can't be told", _ESCAPES) from None
         raise _wrong(text, str(error)) from error
     if parts.scheme not in SCHEMES or not host:
         raise _wrong(text, "there is no host in it")
@@ -97,11 +100,7 @@ def parse_milvus(place: str | Path, token: str = "") -> MilvusAddress:
 
 
 def _wrong(text: str, reason: str, hint: str = _HINT) -> SettingsError:
-    try:
-        named = shown(text)
-    except ValueError:
-        named = "This"
-    return SettingsError(f"{named} is no address of a gallery: {reason}.", hint)
+    return SettingsError(f"{shown(text)} is no address of a gallery: {reason}.", hint)
 
 
 def _one_of(names: tuple[str, ...]) -> str:
