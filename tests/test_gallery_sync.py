@@ -110,3 +110,28 @@ def test_whole_folder_renamed_embeds_nothing(
         report = gallery.sync(tree)
         assert (report.renamed, report.added, report.removed) == (30, 0, 0)
         assert "embed" not in report.stages
+
+
+def test_a_long_chain_of_moves_asks_no_endless_question(
+    tmp_path: Path, toy_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All pictures renumbered by one: a statement takes a limited number of values."""
+    tree = MemoryTree()
+    for number in range(40):
+        tree.files[f"{number:03d}.png"] = (encode(noise(number)), number)
+    monkeypatch.setattr(sync, "PAGE", 4)
+    longest = [0]
+    query = sync.FileRecords.query
+
+    def counted(records: sync.FileRecords, statement: str, *values: object) -> list[object]:
+        longest[0] = max(longest[0], len(values))
+        return query(records, statement, *values)
+
+    monkeypatch.setattr(sync.FileRecords, "query", counted)
+    with Gallery.create(tmp_path / "g.vizinho", model=toy_bundle) as gallery:
+        gallery.sync(tree)
+        longest[0] = 0
+        tree.files = {f"{int(name[:3]) + 1:03d}.png": file for name, file in tree.files.items()}
+        report = gallery.sync(tree)
+    assert (report.renamed, report.added, report.removed) == (40, 0, 0)
+    assert longest[0] <= 5

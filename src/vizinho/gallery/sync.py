@@ -131,10 +131,12 @@ class TreeSync:
             leave = [key for key in moves if key not in taken]
             self._engine.add(moved, vectors, remove=leave)
             self._report.renamed += len(moved)
-            pushed_out = f"home IS NULL AND key IN ({_marks(moved)})"
-            self._report.removed += self._one(
-                f"SELECT count(*) FROM temp.displaced WHERE {pushed_out}", *taken
-            )
+            # A chain of moves may be longer than the values that one statement takes.
+            for part in _batches(iter(taken)):
+                pushed_out = f"home IS NULL AND key IN ({_marks(part)})"
+                self._report.removed += self._one(
+                    f"SELECT count(*) FROM temp.displaced WHERE {pushed_out}", *part
+                )
             self._disown([*leave, *taken])
             values = [(row.key, row.hash) for row in moved]
             self._records.change("INSERT INTO temp.owner VALUES (?, ?)", many=values)
