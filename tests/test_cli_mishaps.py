@@ -101,3 +101,19 @@ def test_a_training_asks_before_it_starts_whether_its_model_has_a_place(
     assert (done.exit_code, "is not a model bundle" in done.stderr) == (1, True)
     again = vizinho("train", "nowhere", "--out", "toy")
     assert "is not a model bundle" not in again.stderr
+
+
+def test_names_of_any_sort_take_one_line_each(here: Path) -> None:
+    (here / "new").mkdir()
+    (here / "new" / "a\nb.png").write_bytes(b"text")
+    plain((7, 7, 7)).save(here / "new" / "good.png")
+    done = vizinho("add", "new", "nowhere/*.png")
+    lines = done.stderr.splitlines()
+    assert len(lines) == 3
+    assert {line.partition(":")[0].partition(" nowhere")[0] for line in lines} == {
+        "2 skipped",
+        "  Nothing matches",
+        "  a\\nb.png",
+    }
+    again = vizinho("add", "new/good.png", "--key", "other")
+    assert "1 duplicate in" in again.stdout

@@ -14,10 +14,12 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from toy_scenes import CHANGES, scene
-from toys import encode
+from toys import encode, noise
 from vizinho.cli import build_app
+from vizinho.errors import SourceError
 from vizinho.gallery import Gallery, NewImage
 from vizinho.gallery.dedupe import find_duplicates, remove_duplicates
+from vizinho.gallery.doctor import examine
 from vizinho.gallery.looks import LOOKS, Looks
 
 COPIES = {"turned by 90 degrees", "mirrored", "half the size", "JPEG, quality 50"}
@@ -81,9 +83,9 @@ def test_only_what_is_new_is_looked_at(gallery: Gallery, monkeypatch: pytest.Mon
 
     look = copies._look
 
-    def counted(where: Any, row: Any) -> Any:
+    def counted(where: Any, row: Any, away: Any) -> Any:
         looked.append(row.key)
-        return look(where, row)
+        return look(where, row, away)
 
     monkeypatch.setattr(copies, "_look", counted)
     assert names(find_duplicates(gallery).groups) == names(first.groups)
@@ -212,3 +214,30 @@ def test_the_command_line(gallery: Gallery, tmp_path: Path) -> None:
     assert "Kept is" in answer["rule"]
     assert answer["files_deleted"] == 0
     assert gallery.count == 17 - answer["removed"]
+
+
+def test_a_bucket_that_is_away_is_asked_once(
+    toy_gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each answer would take as long as the network's patience."""
+    asked = []
+
+    def away(url: str) -> bytes:
+        asked.append(url)
+        raise SourceError("s3://photos can't be reached.")
+
+    pictures = [
+        NewImage(
+            encode(noise(700 + i)), key=f"far/{i}.png", url=f"s3://photos/{i}.png", store=False
+        )
+        for i in range(12)
+    ]
+    toy_gallery.add(pictures)
+    monkeypatch.setattr("vizinho.sources.read_url", away)
+    found = find_duplicates(toy_gallery)
+    assert len(found.skipped) == 12
+    assert 1 <= len(asked) <= 2  # one for each of the threads
+    toy_gallery.close()
+    asked.clear()
+    examine(toy_gallery.path)
+    assert len(asked) == 1

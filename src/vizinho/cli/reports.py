@@ -33,7 +33,11 @@ def print_add_report(report: AddReport, path: Path, count: int, *, as_json: bool
             }
         )
         return
-    done = ", ".join(f"{number:,} {name}" for name, number in counts.items() if number)
+    done = ", ".join(
+        f"{number:,} {name[:-1] if name == 'duplicates' and number == 1 else name}"
+        for name, number in counts.items()
+        if number
+    )
     work = report.added + report.changed
     rate = f" ({work / report.seconds:,.0f}/s)" if work and report.seconds > 0 else ""
     console = out()
@@ -47,6 +51,11 @@ def print_add_report(report: AddReport, path: Path, count: int, *, as_json: bool
     print_skipped(report.skipped)
 
 
+def plain(text: str) -> str:
+    """``text`` on one line, whatever a file is called: a newline in a name is written as \\n."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 def print_skipped(skipped: Sequence[Skipped]) -> None:
     """Lists on stderr the pictures that were left out and why, the first 20."""
     if not skipped:
@@ -54,6 +63,7 @@ def print_skipped(skipped: Sequence[Skipped]) -> None:
     console = err()
     console.print(f"{len(skipped):,} skipped:", style="yellow", highlight=False)
     for each in skipped[:SKIPPED_SHOWN]:
-        console.print(f"  {each.name}: {each.reason}", markup=False, highlight=False)
+        line = f"{each.name}: {each.reason}" if each.name else each.reason
+        console.print(f"  {plain(line)}", markup=False, highlight=False)
     if len(skipped) > SKIPPED_SHOWN:
         console.print(f"  and {len(skipped) - SKIPPED_SHOWN:,} more; --json lists all.")

@@ -14,7 +14,7 @@ from PIL import Image
 
 from vizinho.datasets import Skipped
 from vizinho.engines import Row
-from vizinho.errors import ImageError, VizinhoError
+from vizinho.errors import ImageError, SourceError, VizinhoError
 from vizinho.gallery.looks import Looks, each_batch
 from vizinho.gallery.view import GalleryView
 from vizinho.images import load_image
@@ -46,6 +46,7 @@ def look_at_new(
 ) -> int:
     """Bring ``looks`` up to date with the gallery; returns how many pictures it has."""
     done, after, total = 0, "", gallery.count
+    away: dict[str, str] = {}
     with ThreadPoolExecutor(2, thread_name_prefix="look") as pool:
         while rows := gallery.walk(after, _PAGE):
             after = rows[-1].key
@@ -54,7 +55,7 @@ def look_at_new(
             found = []
             for row, seen in zip(
                 fresh.values(),
-                pool.map(lambda row: _look(gallery, row), fresh.values()),
+                pool.map(lambda row: _look(gallery, row, away), fresh.values()),
                 strict=True,
             ):
                 if isinstance(seen, Skipped):
@@ -69,12 +70,22 @@ def look_at_new(
     return done
 
 
-def _look(gallery: GalleryView, row: Row) -> NDArray[np.float16] | Skipped:
+def _look(gallery: GalleryView, row: Row, away: dict[str, str]) -> NDArray[np.float16] | Skipped:
+    if "://" in row.url and (reason := away.get(_place(row))) is not None:
+        return Skipped(row.key, reason)
     try:
         data, _ = gallery.image_bytes(row.key)
         return frequencies(load_image(data, target=_TARGET, name=row.key))
+    except SourceError as error:
+        # It is waited for once, not once for each of its pictures.
+        away[_place(row)] = str(error)
+        return Skipped(row.key, str(error))
     except VizinhoError as error:
         return Skipped(row.key, str(error))
+
+
+def _place(row: Row) -> str:
+    return row.url.removeprefix("s3://").partition("/")[0]
 
 
 def link_copies(gallery: GalleryView, looks: Looks, progress: Progress | None) -> Groups:
