@@ -21,9 +21,7 @@ BATCH = 1000
 T = TypeVar("T")
 
 
-def remove(
-    engine: Engine, blobs: Blobs, keys: Iterable[str], progress: Progress | None
-) -> int:
+def remove(engine: Engine, blobs: Blobs, keys: Iterable[str], progress: Progress | None) -> int:
     """Remove rows and their stored bytes; see `Gallery.remove`."""
     removed = done = 0
     for batch in batches(keys):
