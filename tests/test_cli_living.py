@@ -67,6 +67,13 @@ class TestAdd:
             assert gallery.image_bytes("cat/0001.png")[0] == encode(noise(100_001))
             assert gallery.get("cat/0001.png").metadata == {"trip": 1}
 
+    def test_the_keys_of_a_list_are_what_remove_reads(self, here: Path) -> None:
+        found = vizinho("list", "*e*", "--keys", "-n", 0)
+        assert found.stdout.splitlines() == ["blue.png", "green.png", "orange.png", "red.png"]
+        assert answer("list", "--keys", "-n", 2) == ["black.png", "blue.png"]
+        assert answer("remove", "-", given=found.stdout)["removed"] == 4
+        assert keys() == ["black.png"]
+
     def test_a_pattern_and_a_list_on_standard_input(self, here: Path) -> None:
         assert answer("add", "new/**/0001.png")["added"] == 2
         listed = "new/cat/0000.png\nnew/cat/0001.png\nnew/gone.png\n"

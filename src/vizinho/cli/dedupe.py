@@ -174,7 +174,8 @@ def _print(found: Duplicates, gallery: str, page: Path | None) -> None:
     size = sum(member.bytes for member in spare) / 1e6
     console = out()
     console.print(
-        f"{gallery}: {told or 'no'} groups among {found.pictures:,} pictures"
+        f"{gallery}: {told or 'no'} {'group' if len(found.groups) == 1 else 'groups'} "
+        f"among {found.pictures:,} pictures"
         + (f"; {len(spare):,} pictures ({size:,.1f} MB) could go." if spare else "."),
         markup=False,
         highlight=False,

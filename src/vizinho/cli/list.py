@@ -44,6 +44,9 @@ def command(
     labels: Annotated[
         bool, typer.Option("--labels", help="Only the labels, and how many pictures have each.")
     ] = False,
+    bare: Annotated[
+        bool, typer.Option("--keys", help="Only the keys, one on a line: for `remove -`.")
+    ] = False,
     offset: Annotated[int, typer.Option(min=0, help="Skip that many.")] = 0,
     limit: Annotated[
         int, typer.Option("--limit", "-n", min=0, help="Show that many; 0 for all.")
@@ -74,9 +77,9 @@ def command(
             end = offset + limit if limit else None
             rows = islice(ordered(opened, meant, sort, reverse), offset, end)
         if as_json:
-            write_json(asdict(row) for row in rows)
+            write_json((row.key if bare else asdict(row)) for row in rows)
             return
-        shown = write_lines(rows)
+        shown = write_keys(rows) if bare else write_lines(rows)
         count = opened.count
     if limit and shown == limit and offset + shown < count:
         more = f"--offset {offset + limit} goes on; the gallery holds {count:,}."
@@ -142,7 +145,7 @@ def print_labels(counts: dict[str | None, int], *, as_json: bool) -> None:
     print_table(["pictures", "label"], shown, right=["pictures"])
 
 
-def write_json(values: Iterable[dict[str, Any]]) -> None:
+def write_json(values: Iterable[dict[str, Any] | str]) -> None:
     """A JSON list on stdout, written value by value: its length needs no memory."""
     sep = "\n"
     sys.stdout.write("[")
@@ -150,6 +153,14 @@ def write_json(values: Iterable[dict[str, Any]]) -> None:
         sys.stdout.write(f"{sep}  {json.dumps(value, ensure_ascii=False)}")
         sep = ",\n"
     sys.stdout.write("\n]\n" if sep == ",\n" else "]\n")
+
+
+def write_keys(rows: Iterable[Row]) -> int:
+    """The key of each row on a line of its own; returns how many there were."""
+    shown = 0
+    for shown, row in enumerate(rows, 1):
+        sys.stdout.write(f"{row.key}\n")
+    return shown
 
 
 def write_lines(rows: Iterable[Row]) -> int:
