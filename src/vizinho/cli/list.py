@@ -158,8 +158,9 @@ def write_json(values: Iterable[dict[str, Any] | str]) -> None:
 def write_keys(rows: Iterable[Row]) -> int:
     """The key of each row on a line of its own; returns how many there were."""
     shown = 0
-    for shown, row in enumerate(rows, 1):
+    for row in rows:
         sys.stdout.write(f"{row.key}\n")
+        shown += 1
     return shown
 
 

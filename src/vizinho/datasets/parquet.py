@@ -122,7 +122,8 @@ def load_parquet(
         )
         store = ParquetStore(paths, columns.image)
     except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"{paths[0]} is not a readable parquet file: {str(error).rstrip('.')}.") from error
+        reason = str(error).rstrip(".")
+        raise DatasetError(f"{paths[0]} is not a readable parquet file: {reason}.") from error
     rows = np.arange(table.num_rows)
     if split:
         rows = _rows_of_split(table, split, name)

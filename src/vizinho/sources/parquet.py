@@ -50,7 +50,8 @@ def parquet_items(spec: str, skipped: list[Skipped], *, prefix: str = "") -> Ite
                     label = None if labels is None else _label(labels[i].as_py(), columns.classes)
                     yield _item(prefix + key, _bytes(cells[i].as_py()), label)
     except (OSError, pa.ArrowException) as error:
-        raise SourceError(f"{spec} is not a readable parquet file: {str(error).rstrip('.')}.") from error
+        reason = str(error).rstrip(".")
+        raise SourceError(f"{spec} is not a readable parquet file: {reason}.") from error
 
 
 def _opened(spec: str) -> Any:
