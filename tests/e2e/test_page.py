@@ -22,6 +22,7 @@ from browsing import (
     tiles,
     watch_what_is_sent,
 )
+from calibrated import make_labelled_gallery, shade, stranger
 from real_data import real
 from serving import large_photo, picture, running
 
@@ -195,3 +196,16 @@ def test_real_pictures(browser: Browser, tmp_path: Path) -> None:
             )
         visit.tidy()
         visit.page.close()
+
+
+def test_nothing_alike_is_said(browser: Browser, tmp_path: Path) -> None:
+    with running(make_labelled_gallery(tmp_path)) as server:
+        visit = open_page(browser, server.url)
+        said = visit.page.get_by_text("Nothing in the gallery is alike.")
+        choose(visit.page, file(stranger()))
+        expect(said).to_be_visible()
+        expect(tiles(visit.page)).to_have_count(10)
+        choose(visit.page, file(shade("moss", 1)))
+        expect(said).to_have_count(0)
+        expect(tiles(visit.page)).to_have_count(10)
+        visit.tidy()
