@@ -11,15 +11,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vizinho.calibrate import (
-    Calibration,
-    CalibrationImpossible,
-    HeldOut,
-    calibrate_embeddings,
-)
+from vizinho.calibrate import Calibration
 from vizinho.calibrate.familiarity import Familiarity, fit_familiarity
-from vizinho.calibrate.fitting import conformal_cut, fit_judgement
-from vizinho.calibrate.heldout import neighbours
+from vizinho.calibrate.fitting import CalibrationImpossible, conformal_cut, fit_judgement
+from vizinho.calibrate.heldout import HeldOut, calibrate_embeddings, neighbours
 from vizinho.calibrate.regression import log_loss
 from vizinho.evaluate.certainty import reliability
 

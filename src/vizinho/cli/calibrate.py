@@ -95,7 +95,8 @@ def _model(
     model: str, dataset: str, refuse: float, familiar: bool, *, quiet: bool
 ) -> tuple[Calibration, str]:
     from vizinho.bundle import resolve_bundle, update_calibration
-    from vizinho.calibrate import CalibrationImpossible, HeldOut, calibrate_embeddings
+    from vizinho.calibrate.fitting import CalibrationImpossible
+    from vizinho.calibrate.heldout import HeldOut, calibrate_embeddings
     from vizinho.datasets import load_dataset
     from vizinho.datasets.heldout import held_out
     from vizinho.embedder import Embedder

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vizinho.calibrate import (
+from vizinho.calibrate import NEIGHBOURS, Calibration
+from vizinho.calibrate.fitting import (
     FEWEST_QUERIES,
-    NEIGHBOURS,
     REFUSED,
     Asked,
-    Calibration,
     CalibrationImpossible,
     fit_calibration,
 )

@@ -14,12 +14,8 @@ import numpy as np
 import torch
 
 from vizinho.bundle import BundleInfo
-from vizinho.calibrate import (
-    FEWEST_QUERIES,
-    CalibrationImpossible,
-    HeldOut,
-    calibrate_embeddings,
-)
+from vizinho.calibrate.fitting import FEWEST_QUERIES, CalibrationImpossible
+from vizinho.calibrate.heldout import HeldOut, calibrate_embeddings
 from vizinho.evaluate import precision_at_1
 from vizinho.train.export import export_bundle
 from vizinho.train.loop import Trained
