@@ -17,7 +17,7 @@ from vizinho.errors import DeployError
 
 HERE = Target(f"{sys.version_info.major}.{sys.version_info.minor}", "x86_64")
 # Imported late, where a function has no use for them: its packed gallery needs neither.
-NOT_CARRIED = {"faiss", "pyarrow"}
+NOT_CARRIED = {"faiss", "pyarrow", "pymilvus"}
 NAMES = {"PIL": "pillow", "python_multipart": "python-multipart"}
 
 
