@@ -139,3 +139,16 @@ def test_a_single_search_does_not_wait_for_faiss() -> None:
         "assert 'faiss' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_sketch_that_saves_nothing_is_given_up() -> None:
+    rng = np.random.default_rng(3)
+    matrix = rng.uniform(-1, 1, (4000, 128)).astype(np.float32)
+    vectors = FlatVectors(np.arange(4000), matrix)
+    queries = rng.uniform(-1, 1, (60, 128)).astype(np.float32)
+    for query in queries:
+        ((ids, _distances),) = vectors.nearest(query[None], 10)
+        true = np.sqrt(((matrix.astype(np.float64) - query) ** 2).sum(axis=1))
+        assert ids.tolist() == np.argsort(true)[:10].tolist()
+    assert vectors.has_sketch
+    assert vectors._sketched(1) is None

@@ -26,6 +26,8 @@ from vizinho.engines.sketch import Sketch
 _SPARE = 22
 # A sketch takes as long to make as some 40 scans; below this width a scan is fast anyway.
 _SKETCH_SCANS = 40
+# So many searches in vain tell vectors that vary in all directions alike: no sketch is of use there.
+_IN_VAIN = 5
 _SKETCH_WIDTH = 128
 _SKETCH_VECTORS = 2_000
 
@@ -146,6 +148,8 @@ class FlatVectors:
             and made.scans > _SKETCH_SCANS
         ):
             made.sketch = Sketch(self.matrix)
+        if made.sketch is not None and made.sketch.in_vain >= _IN_VAIN:
+            return None
         return made.sketch
 
     def _settle(self, query: NDArray[np.float32], need: int, count: int, scan: Scan) -> Nearest:

@@ -100,6 +100,10 @@ class PartScan:
         return np.concatenate(places)[best], least
 
 
+# By now a sketch has cost more than the full scan that it was to save.
+_ROUNDS = 3
+
+
 class SketchScan(DirectScan):
     """Candidates by the distances of a sketch, which are never larger than the true ones."""
 
@@ -108,9 +112,13 @@ class SketchScan(DirectScan):
     ) -> None:
         super().__init__(matrix, query)
         self._sketch = sketch
+        self._rounds = 0
 
     def nearest(self, take: int) -> tuple[NDArray[np.int64], float]:
         """See `Scan`."""
+        self._rounds += 1
+        if self._rounds == _ROUNDS:
+            self._sketch.in_vain += 1
         if take * 8 > len(self.matrix):
             # Vectors without a direction to them, or a large k: the sketch saves nothing.
             return super().nearest(take)

@@ -17,9 +17,13 @@ _BLOCK = 4096
 
 
 class Sketch:
-    """``points`` float32 [N, M]: the sketches of the rows of a matrix float32 [N, D]."""
+    """``points`` float32 [N, M]: the sketches of the rows of a matrix float32 [N, D].
+
+    ``in_vain`` counts the searches that it made slower.
+    """
 
     def __init__(self, matrix: NDArray[np.float32]) -> None:
+        self.in_vain = 0
         step = max(1, len(matrix) // _SAMPLE)
         sample = matrix[::step].astype(np.float64)
         self._centre = sample.mean(axis=0)
