@@ -26,7 +26,7 @@ from vizinho.engines.sketch import Sketch
 _SPARE = 22
 # A sketch takes as long to make as some 40 scans; below this width a scan is fast anyway.
 _SKETCH_SCANS = 40
-# So many searches in vain tell vectors that vary in all directions alike: no sketch is of use there.
+# So many searches in vain tell vectors that vary in all directions alike: no sketch helps there.
 _IN_VAIN = 5
 _SKETCH_WIDTH = 128
 _SKETCH_VECTORS = 2_000
