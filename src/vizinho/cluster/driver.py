@@ -6,6 +6,7 @@ import logging
 import shutil
 import socket
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,7 @@ _TASKS_PER_CORE = 32
 """Tasks a core gets in one round; between two rounds the cluster runs empty for about a second."""
 _ATTEMPTS = 5
 _KNOCK_SECONDS = 10
+_LEAVING_SECONDS = 20
 
 
 @contextmanager
@@ -71,6 +73,7 @@ def ray_workers(
             _enter(where, options)
     except Exception as error:  # gRPC's, Ray's and Python's own, all for the same few reasons
         ray.shutdown()
+        _forget(place)
         raise ClusterError(
             f"The Ray cluster {address} can't be reached: {_told(error)}.",
             "Check the address, and that Ray and Python have the same version there.",
@@ -79,8 +82,17 @@ def ray_workers(
         yield RayEmbedding(tree, *read_model(model, precision))
     finally:
         ray.shutdown()
-        if place is not None:
-            shutil.rmtree(place, ignore_errors=True)
+        _forget(place)
+
+
+def _forget(place: str | None) -> None:
+    """Remove what a cluster of our own left; its last processes may still be writing there."""
+    until = time.monotonic() + _LEAVING_SECONDS
+    while place is not None and Path(place).exists():
+        shutil.rmtree(place, ignore_errors=True)
+        if time.monotonic() > until:
+            break
+        time.sleep(0.1)
 
 
 class RayEmbedding:
