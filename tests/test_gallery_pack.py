@@ -17,7 +17,7 @@ from vizinho.errors import (
     GalleryDamaged,
     GalleryError,
     GalleryExists,
-    KeyNotFound,
+    SourceError,
 )
 from vizinho.gallery import Gallery, NewImage
 from vizinho.gallery import pack as packing
@@ -43,7 +43,7 @@ def packed(toy_gallery: Gallery, tmp_path: Path) -> Path:
 
 
 def test_a_packed_gallery_answers_like_its_source(
-    toy_gallery: Gallery, packed: Path, pictures: Path
+    toy_gallery: Gallery, packed: Path, pictures: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with GalleryView.open(packed) as view:
         assert view.count == toy_gallery.count == 12
@@ -63,7 +63,9 @@ def test_a_packed_gallery_answers_like_its_source(
         assert view.info["engine"] == "packed"
         assert view.info["fingerprint"] == toy_gallery.info["fingerprint"]
         assert view.folder is None
-        with pytest.raises(KeyNotFound, match="were not kept"):
+        # Its pictures are in the bucket, and there is none here.
+        monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        with pytest.raises(SourceError, match="s3://bucket"):
             view.image_bytes(key)
 
 
