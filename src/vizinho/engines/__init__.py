@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from vizinho.engines.protocol import Engine, Filter, Hit, Row
+from vizinho.engines.protocol import Engine, Filter, Hit, Row, pages
 
-__all__ = ["Engine", "Filter", "Hit", "Row"]
+__all__ = ["Engine", "Filter", "Hit", "Row", "pages"]

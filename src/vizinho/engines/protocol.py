@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -134,3 +134,21 @@ class Engine(Protocol):
     def close(self) -> None:
         """Let go of files and connections. The engine can't be used afterwards."""
         ...
+
+
+class Walked(Protocol):
+    """What has `Engine.walk`: an engine, or a gallery."""
+
+    def walk(self, after: str = "", limit: int = 1000, label: str | None = None) -> list[Row]:
+        """See `Engine.walk`."""
+        ...
+
+
+def pages(
+    rows: Walked, *, after: str = "", size: int = 1000, label: str | None = None
+) -> Iterator[list[Row]]:
+    """All rows whose keys come after ``after``, in their order, ``size`` at a time: flat memory
+    at any size, and rows may change or go on the way."""
+    while page := rows.walk(after, size, label):
+        yield page
+        after = page[-1].key

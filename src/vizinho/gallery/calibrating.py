@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,12 +15,10 @@ from vizinho.calibrate.fitting import (
     CalibrationImpossible,
     fit_calibration,
 )
+from vizinho.engines import Row, pages
 from vizinho.errors import GalleryError
 from vizinho.gallery.core import Gallery
 from vizinho.progress import Progress
-
-if TYPE_CHECKING:
-    from vizinho.engines import Row
 
 QUERIES = 2000
 _PAGE = 1000
@@ -64,9 +62,8 @@ def _sample(gallery: Gallery) -> tuple[list[Row], dict[str | None, int]]:
     rng = np.random.default_rng(0)
     labels: dict[str | None, int] = {}
     kept: list[Row] = []
-    seen, after = 0, ""
-    while rows := gallery.walk(after, _PAGE):
-        after = rows[-1].key
+    seen = 0
+    for rows in pages(gallery, size=_PAGE):
         for row in rows:
             if row.label is None:
                 continue

@@ -11,7 +11,7 @@ import numpy as np
 
 from vizinho.blobs import LocalBlobs
 from vizinho.datasets import Skipped
-from vizinho.engines import Row
+from vizinho.engines import Row, pages
 from vizinho.errors import GalleryBusy, GalleryDamaged, KeyNotFound, VizinhoError
 from vizinho.gallery import layout
 from vizinho.gallery.core import Gallery
@@ -93,9 +93,8 @@ def _unusable(look: Look, blobs: LocalBlobs) -> tuple[list[str], list[Row]]:
     broken: list[Row] = []
     total = gallery.count
     sample = set(np.linspace(0, max(total - 1, 0), look.sample).astype(int).tolist())
-    after, place = "", 0
-    while rows := gallery.walk(after, _PAGE):
-        after = rows[-1].key
+    place = 0
+    for rows in pages(gallery, size=_PAGE):
         for row in rows:
             path = blobs.path(layout.blob_key(row.hash))
             if path.is_file():

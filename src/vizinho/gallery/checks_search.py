@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vizinho.engines import Row
+from vizinho.engines import Row, pages
 from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.errors import SourceError, VizinhoError
 from vizinho.gallery import layout, salvage
@@ -179,10 +179,7 @@ def _sampled(look: Look, count: int, *, everything: bool = True) -> Iterator[lis
     assert gallery is not None
     total = gallery.count
     if (look.full and everything) or count >= total:
-        after = ""
-        while rows := gallery.walk(after, _PAGE):
-            yield rows
-            after = rows[-1].key
+        yield from pages(gallery, size=_PAGE)
         return
     places = np.linspace(0, total - 1, count).astype(int)
     page: list[Row] = []

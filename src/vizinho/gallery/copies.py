@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vizinho.datasets import Skipped
-from vizinho.engines import Row
+from vizinho.engines import Row, pages
 from vizinho.errors import ImageError, SourceError, VizinhoError
 from vizinho.gallery.looks import Looks, each_batch
 from vizinho.gallery.view import GalleryView
@@ -45,11 +45,10 @@ def look_at_new(
     gallery: GalleryView, looks: Looks, skipped: list[Skipped], progress: Progress | None
 ) -> int:
     """Bring ``looks`` up to date with the gallery; returns how many pictures it has."""
-    done, after, total = 0, "", gallery.count
+    done, total = 0, gallery.count
     away: dict[str, str] = {}
     with ThreadPoolExecutor(2, thread_name_prefix="look") as pool:
-        while rows := gallery.walk(after, _PAGE):
-            after = rows[-1].key
+        for rows in pages(gallery, size=_PAGE):
             missing = set(looks.missing([row.hash for row in rows]))
             fresh = {row.hash: row for row in rows if row.hash in missing}
             found = []

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from vizinho.blobs import LocalBlobs
 from vizinho.datasets import Skipped
+from vizinho.engines import pages
 from vizinho.errors import KeyNotFound, VizinhoError
 from vizinho.gallery import layout
 from vizinho.gallery.copies import link_copies, look_at_new
@@ -152,9 +153,7 @@ def _records(gallery: GalleryView) -> FileRecords | None:
 def _same_files(gallery: GalleryView, looks: Looks) -> dict[int, list[tuple[str, bool]]]:
     """Keys and whether they are rows, by number of the content, where there are several of one."""
     several: dict[str, set[tuple[str, bool]]] = {}
-    after = ""
-    while rows := gallery.walk(after, _PAGE):
-        after = rows[-1].key
+    for rows in pages(gallery, size=_PAGE):
         owners = gallery.engine.find([row.hash for row in rows])
         for row in rows:
             if (owner := owners.get(row.hash, row.key)) != row.key:

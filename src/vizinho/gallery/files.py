@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vizinho.engines import Engine
+from vizinho.engines import Engine, pages
 from vizinho.engines.sqlite import connect, explained, transaction
 from vizinho.errors import GalleryError
 from vizinho.progress import Progress
@@ -140,11 +140,9 @@ def survey(
             if progress is not None:
                 progress(0, None)
     count += _keep(records, page)
-    after = ""
-    while rows := engine.walk(after, PAGE):
+    for rows in pages(engine, size=PAGE):
         values = [(row.key, row.hash) for row in rows]
         records.change("INSERT OR REPLACE INTO temp.owner VALUES (?, ?)", many=values)
-        after = rows[-1].key
     records.change(
         _INDEXES[0],
         """INSERT INTO temp.trusted SELECT path, hash FROM temp.now JOIN files USING (path)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vizinho.datasets import Skipped
 from vizinho.embedder import Embedder
-from vizinho.engines import Engine, Row
+from vizinho.engines import Engine, Row, pages
 from vizinho.errors import KeyNotFound, UnreadableImage, VizinhoError
 from vizinho.gallery.pipeline import Job, Pipeline
 from vizinho.gallery.view import GalleryView
@@ -44,7 +44,7 @@ class Reembedding:
         """
         self.missing = {}
         changes, done, after, total = 0, 0, "", self._gallery.count
-        while rows := self._gallery.walk(after, _PAGE):
+        for rows in pages(self._gallery, size=_PAGE):
             last = rows[-1].key
             changes += self._drop_others(after, last, {row.key for row in rows})
             changes += self._take(rows)
@@ -57,14 +57,13 @@ class Reembedding:
     def _drop_others(self, after: str, last: str | None, keys: set[str]) -> int:
         """Remove rows between two keys that are not in the gallery (any more)."""
         removed = 0
-        while page := self._engine.walk(after, _PAGE):
+        for page in pages(self._engine, after=after, size=_PAGE):
             inside = [row.key for row in page if last is None or row.key <= last]
             gone = [key for key in inside if key not in keys]
             if gone:
                 removed += self._engine.remove(gone)
             if len(inside) < len(page):
                 break
-            after = page[-1].key
         return removed
 
     def _take(self, rows: Sequence[Row]) -> int:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from vizinho.engines import Row
+from vizinho.engines import Row, pages
 from vizinho.engines.filters import where
 from vizinho.gallery.changes import batches
 from vizinho.gallery.view import GalleryView
@@ -77,9 +77,8 @@ class Selection:
 
 def walk(gallery: GalleryView, after: str = "", label: str | None = None) -> Iterator[Row]:
     """All rows whose keys come after ``after``, in their order; of one label if given."""
-    while page := gallery.walk(after, _PAGE, label):
+    for page in pages(gallery, after=after, size=_PAGE, label=label):
         yield from page
-        after = page[-1].key
 
 
 def passes(row: Row, filter: Mapping[str, Any]) -> bool:

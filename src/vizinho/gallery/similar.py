@@ -8,6 +8,7 @@ from io import BytesIO
 import numpy as np
 from PIL import Image
 
+from vizinho.engines import pages
 from vizinho.errors import VizinhoError
 from vizinho.gallery.view import GalleryView
 from vizinho.images import load_image
@@ -32,9 +33,8 @@ def similar_rows(
     ``passed_over`` are in groups already.
     """
     taken = set(passed_over)
-    done, after, total = 0, "", gallery.count
-    while rows := gallery.walk(after, _PAGE):
-        after = rows[-1].key
+    done, total = 0, gallery.count
+    for rows in pages(gallery, size=_PAGE):
         keys = [row.key for row in rows]
         found = gallery.engine.search(gallery.vectors(keys), _NEIGHBOURS + 1)
         for key, hits in zip(keys, found, strict=True):
