@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
-from vizinho.contract.errors import ApiError, bad_field
-from vizinho.contract.fields import HINT
+from vizinho.contract.errors import bad_field
+from vizinho.contract.fields import HINT, json_object, require_plain
 from vizinho.gallery.records import KEEP, Keep
 
 _KNOWN = ("label", "metadata")
@@ -20,12 +19,7 @@ def edit_fields(text: bytes) -> tuple[str | Keep | None, Mapping[str, Any] | Kee
     Raises:
         ApiError: 400 when it is not JSON, 422 naming the first field that is wrong.
     """
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, "not_json", "The body is not JSON.", HINT) from error
-    if not isinstance(value, dict):
-        raise bad_field("body", "Input should be an object", HINT)
+    value = json_object(text)
     for name in value:
         if name not in _KNOWN:
             raise bad_field(name, "Extra inputs are not permitted", HINT)
@@ -37,8 +31,7 @@ def edit_fields(text: bytes) -> tuple[str | Keep | None, Mapping[str, Any] | Kee
     if not (metadata is KEEP or isinstance(metadata, dict)):
         raise bad_field("metadata", "Input should be an object", HINT)
     try:
-        # Python also reads NaN and half surrogate pairs, which no other program would.
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        require_plain(value)
     except (ValueError, RecursionError) as error:
         raise bad_field("body", "this can't be kept as JSON", HINT) from error
     return label or None if isinstance(label, str) else label, metadata

@@ -73,13 +73,7 @@ def json_fields(text: bytes) -> SearchFields:
     Raises:
         ApiError: 400 when it is not JSON, 422 naming the first field that is wrong.
     """
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, "not_json", "The body is not JSON.", HINT) from error
-    if not isinstance(value, dict):
-        raise bad_field("body", "Input should be an object", HINT)
-    fields = _checked(value, _SEARCH + PICTURES)
+    fields = _checked(json_object(text), _SEARCH + PICTURES)
     given = [name for name in PICTURES if getattr(fields, name)]
     if len(given) != 1:
         have = " and ".join(given) or "none"
@@ -89,12 +83,32 @@ def json_fields(text: bytes) -> SearchFields:
     return fields
 
 
+def json_object(text: bytes) -> dict[str, Any]:
+    """A body that must be one JSON object.
+
+    Raises:
+        ApiError: 400 when it is not JSON, 422 when it is no object.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ApiError(400, "not_json", "The body is not JSON.", HINT) from error
+    if not isinstance(value, dict):
+        raise bad_field("body", "Input should be an object", HINT)
+    return value
+
+
+def require_plain(value: Any) -> None:
+    """Raises ValueError or RecursionError for what Python reads as JSON and no other program would:
+    NaN, half surrogate pairs."""
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+
+
 def parse_json(name: str, text: str) -> Any:
     """JSON in a text field; 422 when it is none."""
     try:
         value = json.loads(text)
-        # Python also reads NaN and half surrogate pairs, which no other program would.
-        json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+        require_plain(value)
         return value
     except (ValueError, RecursionError) as error:
         raise bad_field(name, "this is not JSON", 'Such as {"label": "cat"}.') from error

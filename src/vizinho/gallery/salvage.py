@@ -8,7 +8,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -85,14 +85,21 @@ def reembedded(look: Look, about: layout.About, keys: Sequence[str]) -> str:
     return f"{done:,} pictures were embedded anew{left}"
 
 
-def without_rowless(look: Look, path: Path) -> str:
-    """Remove vectors that belong to no row."""
+@contextmanager
+def _writing(look: Look, path: Path) -> Iterator[sqlite3.Connection]:
+    """The catalogue ``path`` under the gallery's lock, in one transaction."""
     with (
         layout.writing(look.path, threading.Lock(), look.patience),
         explained(path),
         closing(connect(path)) as db,
         transaction(db),
     ):
+        yield db
+
+
+def without_rowless(look: Look, path: Path) -> str:
+    """Remove vectors that belong to no row."""
+    with _writing(look, path) as db:
         query = "DELETE FROM vectors WHERE id NOT IN (SELECT id FROM images)"
         count = db.execute(query).rowcount
         _new_index(db)
@@ -101,12 +108,7 @@ def without_rowless(look: Look, path: Path) -> str:
 
 def counted(look: Look, path: Path) -> str:
     """Correct the number of rows that the catalogue keeps."""
-    with (
-        layout.writing(look.path, threading.Lock(), look.patience),
-        explained(path),
-        closing(connect(path)) as db,
-        transaction(db),
-    ):
+    with _writing(look, path) as db:
         db.execute("UPDATE about SET value = (SELECT count(*) FROM images) WHERE name = 'count'")
     return "the number of rows was corrected"
 
