@@ -23,6 +23,7 @@ from pathlib import Path
 
 import pytest
 
+from vizinho.engines import milvus_link
 from vizinho.engines.milvus import MilvusEngine
 from vizinho.engines.milvus_address import parse_milvus
 
@@ -45,11 +46,15 @@ _SETTINGS = {
 def milvus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusServer]:
     """A running server, one for all tests; they keep apart by the names of their collections."""
     server = MilvusServer(tmp_path_factory.mktemp("milvus"))
-    try:
-        server.start()
-        yield server
-    finally:
-        server.stop()
+    # A machine that runs tests beside it may let the server wait longer than a user would.
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(milvus_link, "READING_SECONDS", 90.0)
+        patch.setattr(milvus_link, "_FIRST_SECONDS", 90.0)
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
 
 
 def open_emptied(server: MilvusServer, dimension: int) -> Callable[[], MilvusEngine]:

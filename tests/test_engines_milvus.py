@@ -248,6 +248,7 @@ def test_a_server_that_dies_and_comes_back(
 
 
 def test_nobody_at_an_address_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vizinho.engines.milvus_link.READING_SECONDS", 0.5)
+    for name in ("READING_SECONDS", "_FIRST_SECONDS"):
+        monkeypatch.setattr(f"vizinho.engines.milvus_link.{name}", 0.5)
     with pytest.raises(GalleryUnreachable, match=r"127\.0\.0\.1:1 does not answer"):
         MilvusEngine.open(parse_milvus("milvus://127.0.0.1:1/cars"))

@@ -107,6 +107,26 @@ def test_a_change_of_index_that_was_cut_short(
     reader.close()
 
 
+@pytest.mark.milvus
+def test_a_search_that_a_busy_server_holds_instead_of_refusing_it(milvus: MilvusServer) -> None:
+    """The deadline is all that is heard of a collection that is not loaded: it is loaded then."""
+    reader = open_emptied(milvus, D)()
+    name = reader.address.name
+    seen = []
+
+    def held(client: Any, left: float) -> bool:
+        state = client.get_load_state(name, timeout=left)["state"].name
+        seen.append(state)
+        if state != "Loaded":
+            raise TimeoutError("Deadline Exceeded")
+        return True
+
+    reader._link.call(lambda client, left: client.release_collection(name, timeout=left))
+    assert reader._link.call(held, seconds=0.5)
+    assert seen[0] == "NotLoad"
+    reader.close()
+
+
 def test_what_milvus_says_is_told_without_its_traces() -> None:
     address = parse_milvus("milvus://user:secret@here:1/cars")
     trace = "stack trace: /x/stack_trace.go:51 a.io/b.StackTrace /x/y.go:5 a.io/(*C[...]).D"

@@ -82,6 +82,7 @@ class MilvusLink:
         if self._closed:
             raise GalleryError(f"{self.address} is closed.")
         until = time.monotonic() + (self._patience or seconds or READING_SECONDS)
+        waited = False
         while True:
             left = max(until - time.monotonic(), 0.1)
             try:
@@ -93,8 +94,11 @@ class MilvusLink:
                 if not again:
                     raise told from error
                 if time.monotonic() >= until:
-                    # One that is only slow deserves the same patience the next time.
                     slow = "deadline" in str(error).lower()
+                    if slow and not waited and self._put_back():
+                        until, waited = time.monotonic() + READING_SECONDS, True
+                        continue
+                    # One that is only slow deserves the same patience the next time.
                     self._patience = None if slow else _AWAY_SECONDS
                     raise told from error
                 self._reload(error)
@@ -140,12 +144,29 @@ class MilvusLink:
         if now - self._unloaded > _RELOAD_SECONDS:
             self._unloaded = now
             with suppress(Exception):  # the call that failed is tried again, and tells
-                self._client.load_collection(
-                    self.address.name,
-                    replica_number=self.address.replicas,
-                    timeout=_CONNECT_SECONDS,
-                    _async=True,
-                )
+                self._load()
+
+    def _put_back(self) -> bool:
+        """Whether a call that was never answered has waited for a collection that is not loaded: a
+        busy server may hold a search of one instead of refusing it. It is being loaded then."""
+        try:
+            name = self.address.name
+            state = self._connected(_CONNECT_SECONDS).get_load_state(
+                name, timeout=_CONNECT_SECONDS
+            )["state"]
+            if getattr(state, "name", state) == "NotLoad":
+                self._load()
+        except Exception:  # the deadline is told, not what this look ran into
+            return False
+        return getattr(state, "name", state) in ("NotLoad", "Loading")
+
+    def _load(self) -> None:
+        self._client.load_collection(
+            self.address.name,
+            replica_number=self.address.replicas,
+            timeout=_CONNECT_SECONDS,
+            _async=True,
+        )
 
     def _connected(self, seconds: float) -> Any:
         with self._making:
