@@ -126,7 +126,7 @@ class Recipe:
 RECIPES: Final[Mapping[str, tuple[str, Recipe]]] = {
     "quick": (
         "the small network, mostly on small copies; minutes on two cores",
-        Recipe(temperature=0.1, epochs=5, batch_size=500, low_share=0.8),
+        Recipe(temperature=0.1, epochs=8, batch_size=500, low_share=0.75),
     ),
     "fast": (
         "the small network and the shipped model's loss; half an hour on two cores",
