@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +28,7 @@ State = dict[str, tuple[Row, bytes]]
 """Rows and the bytes of their vectors, by key."""
 
 KILLS = int(os.environ.get("VIZINHO_KILLS", "2"))
+PATIENCE_SECONDS = 600.0
 SOURCE = Path(__file__).resolve().parents[1] / "src"
 LABELS = ("a", "b", None)
 
@@ -93,10 +95,24 @@ def start(arguments: Sequence[object]) -> subprocess.Popen[bytes]:
     )
 
 
-def being_written(path: Path) -> bool:
-    """Whether a process holds the gallery's lock, or died holding it."""
-    lock = path / "lock"
-    return lock.exists() and lock.stat().st_size > 0
+def written_by(path: Path, pid: int) -> bool:
+    """Whether this process holds the gallery's lock, or died holding it; not one before it, whose
+    mark must stay, as the next writer tidies up because of it."""
+    try:
+        return (path / "lock").read_text().startswith(f"{pid} ")
+    except FileNotFoundError:
+        return False
+
+
+def _marks(path: Path, pattern: str) -> set[tuple[str, int, int]]:
+    """What lies in the folders of this pattern, as far as a change shows; files come and go."""
+    found = set()
+    for folder in path.glob(pattern) if pattern else ():
+        for each in (folder, *folder.rglob("*")):
+            with suppress(OSError):
+                about = each.stat()
+                found.add((str(each), about.st_size, about.st_mtime_ns))
+    return found
 
 
 @dataclass
@@ -104,15 +120,15 @@ class Kills:
     """One command over a gallery, killed again and again.
 
     ``arguments`` make it from the gallery's path; ``check`` raises AssertionError for a gallery
-    that is neither as before nor as after one of the command's batches; ``begun`` says whether a
-    running command has begun to change something. Failures name the seed, which VIZINHO_KILL_SEED
-    repeats.
+    that is neither as before nor as after one of the command's batches. A command has begun when it
+    holds the gallery, or, where it works beside it, when something in the folders ``aside`` is no
+    longer as it was. Failures name the seed, which VIZINHO_KILL_SEED repeats.
     """
 
     base: Path
     arguments: Callable[[Path], Sequence[object]]
     check: Callable[[Path], None]
-    begun: Callable[[Path], bool] = being_written
+    aside: str = ""
     seed: int = field(
         default_factory=lambda: int(
             os.environ.get("VIZINHO_KILL_SEED", random.SystemRandom().randrange(10**9))
@@ -137,8 +153,8 @@ class Kills:
             waits = chance.random() < 0.9
             moment = chance.uniform(0, working if waits else starting + working)
             try:
-                done = self._kill(path, moment, waits)
-                inside += not done and self.begun(path)
+                done, begun = self._kill(path, moment, waits)
+                inside += begun and not done
                 self.check(path)
                 sound(path, chance)
             except AssertionError as error:
@@ -152,33 +168,39 @@ class Kills:
         self._finish(path)
         final(path)
 
+    def _begun(self, path: Path, pid: int, before: set[tuple[str, int, int]]) -> bool:
+        if self.aside:
+            return _marks(path, self.aside) != before
+        return written_by(path, pid)
+
     def _measure(self, path: Path) -> tuple[float, float]:
         shutil.copytree(self.base, path)
+        before = _marks(path, self.aside)
         begin = time.perf_counter()
         process = start(self.arguments(path))
-        while process.poll() is None and not self.begun(path):
+        while process.poll() is None and not self._begun(path, process.pid, before):
             time.sleep(0.001)
         starting = time.perf_counter() - begin
-        while process.poll() is None and self.begun(path):
+        while process.poll() is None and self._begun(path, process.pid, before):
             time.sleep(0.001)
         working = time.perf_counter() - begin - starting
-        _, errors = process.communicate(timeout=300)
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
         assert process.returncode == 0, errors.decode()
         return starting, working
 
     def _finish(self, path: Path) -> None:
-        _, errors = (process := start(self.arguments(path))).communicate(timeout=300)
+        process = start(self.arguments(path))
+        _, errors = process.communicate(timeout=PATIENCE_SECONDS)
         # Where nothing is left to do a verb may say so with 1; what counts is what is there.
         assert process.returncode in (0, 1), errors.decode()
 
-    def _kill(self, path: Path, moment: float, waits: bool) -> bool:
-        """SIGKILL ``moment`` seconds from now, or from when it begins; True if it had finished."""
-        # A run before may have been killed: its mark is not this one's.
-        if (path / "lock").exists():
-            os.truncate(path / "lock", 0)
+    def _kill(self, path: Path, moment: float, waits: bool) -> tuple[bool, bool]:
+        """SIGKILL ``moment`` seconds from now, or from when it begins. Returns whether it had
+        finished, and whether it had begun."""
+        before = _marks(path, self.aside)
         process = start(self.arguments(path))
-        deadline = time.perf_counter() + 120
-        while waits and process.poll() is None and not self.begun(path):
+        deadline = time.perf_counter() + PATIENCE_SECONDS
+        while waits and process.poll() is None and not self._begun(path, process.pid, before):
             assert time.perf_counter() < deadline
             time.sleep(0.001)
         try:
@@ -190,4 +212,5 @@ class Kills:
         with process.stderr as errors:
             said = errors.read().decode()
         assert process.returncode in (0, 1, -signal.SIGKILL), said
-        return process.returncode != -signal.SIGKILL
+        done = process.returncode != -signal.SIGKILL
+        return done, self._begun(path, process.pid, before)

@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+from killing import PATIENCE_SECONDS, written_by
 from toys import encode, make_toy_bundle, noise
 from vizinho.gallery import Gallery
 from vizinho.images import content_hash
@@ -46,7 +47,7 @@ def start(folder: Path, gallery: Path, bundle: Path) -> subprocess.Popen[bytes]:
 
 
 def finish(process: subprocess.Popen[bytes]) -> None:
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0, errors.decode()
 
 
@@ -105,17 +106,11 @@ def leftovers(path: Path) -> list[str]:
     return [str(p) for p in (*inside, *beside) if p.name != "lock"]
 
 
-def being_written(path: Path) -> bool:
-    """Whether the last run was killed between taking the lock and giving it back."""
-    lock = path / "lock"
-    return lock.exists() and bool(lock.read_text())
-
-
 def kill_at(process: subprocess.Popen[bytes], path: Path, moment: float, writing: bool) -> bool:
     """SIGKILL ``moment`` seconds from now, or from when the run begins to write; False if the run
     had finished before."""
-    deadline = time.perf_counter() + 30
-    while writing and process.poll() is None and not being_written(path):
+    deadline = time.perf_counter() + PATIENCE_SECONDS
+    while writing and process.poll() is None and not written_by(path, process.pid):
         assert time.perf_counter() < deadline
         time.sleep(0.001)
     try:
@@ -139,8 +134,9 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
 
     begin = time.perf_counter()
     process = start(folder, tmp_path / "whole.vizinho", bundle)
-    while not being_written(tmp_path / "whole.vizinho"):
+    while not written_by(tmp_path / "whole.vizinho", process.pid):
         assert process.poll() is None
+        time.sleep(0.001)
     starting = time.perf_counter() - begin
     finish(process)
     writing = time.perf_counter() - begin - starting
@@ -148,22 +144,27 @@ def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
     seed = random.SystemRandom().randrange(10**9)
     random.seed(seed)
     print(f"seed {seed}: {starting:.2f} s to start, {writing:.2f} s to write {PICTURES} pictures")
-    kills = inside = 0
+    kills = inside = runs = 0
     before: Snapshot = {}
-    while kills < KILLS:
-        if kills % 2:
-            change(folder, kills)
+    finished = False
+    while kills < KILLS or inside < KILLS // 4:
+        runs += 1
+        assert runs <= 10 * KILLS, f"seed {seed}: hardly a kill came in time"
+        # Half of the runs go on with what the one before left; after a whole one nothing is left.
+        if finished or kills % 2:
+            change(folder, runs)
         # Every fourth anywhere, the creation of the gallery included; the others while writing.
         anywhere = kills % 4 == 0
         moment = random.uniform(0, starting + writing) if anywhere else random.uniform(0, writing)
-        killed = kill_at(start(folder, path, bundle), path, moment, writing=not anywhere)
+        process = start(folder, path, bundle)
+        killed = kill_at(process, path, moment, writing=not anywhere)
+        finished = not killed
         kills += killed
         if path.exists():
-            inside += killed and being_written(path)
+            inside += killed and written_by(path, process.pid)
             check(path, folder, before)
             before = snapshot(path)
     print(f"{inside} of {kills} kills came between the first and the last write")
-    assert inside >= KILLS // 4
 
     finish(start(folder, path, bundle))
     finish(start(folder, tmp_path / "undisturbed.vizinho", bundle))
