@@ -33,6 +33,8 @@ STAYING, GOING = 400, 300
 """Pictures that stay, and the most that each writer has in the gallery at once."""
 SOURCES = f"{Path(__file__).resolve().parents[1] / 'src'}"
 _BATCH = 12
+_LEAST_TURNS = 20
+"""However slow the machine, so that each kind of change and question comes in."""
 _WAIT_SECONDS = 120.0
 
 
@@ -67,7 +69,7 @@ def write(path: Path, name: int, seconds: float) -> dict[str, int]:
     end = time.monotonic() + seconds
     with Gallery.open(path) as gallery:
         gallery.patience = Patience(_WAIT_SECONDS)
-        while time.monotonic() < end:
+        while time.monotonic() < end or done["turns"] < _LEAST_TURNS:
             turn = done["turns"] = done["turns"] + 1
             what = chance.integers(3)
             names = [f"go/{name}/{chance.integers(GOING):04d}" for _ in range(_BATCH)]
@@ -115,7 +117,7 @@ def read(path: Path, name: int, seconds: float) -> dict[str, int]:
     end = time.monotonic() + seconds
     with Gallery.open(path) as gallery:
         dimension = gallery.about.dimension
-        while time.monotonic() < end:
+        while time.monotonic() < end or done["pages"] < _LEAST_TURNS:
             asked = [keys[i] for i in chance.integers(len(keys), size=4)]
             vectors = np.stack([vector_of(key, dimension) for key in asked])
             for key, vector, matches in zip(
@@ -178,7 +180,7 @@ def stress(path: Path, seconds: float) -> dict[str, Any]:
     total: dict[str, Any] = {"seconds": seconds, "writers": WRITERS, "readers": READERS}
     wrong = []
     for (kind, name), process in zip(jobs, running, strict=True):
-        answer, errors = process.communicate(timeout=seconds + 300)
+        answer, errors = process.communicate(timeout=seconds + 600)
         if process.returncode:
             wrong.append(f"{kind} {name}: {errors[-3000:]}")
             continue
