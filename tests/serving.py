@@ -139,7 +139,7 @@ class Server:
         assert self.process.stderr is not None
         self.log.extend(self.process.stderr)
 
-    def stop(self, sign: signal.Signals = signal.SIGTERM, timeout: float = 20) -> int:
+    def stop(self, sign: signal.Signals = signal.SIGTERM, timeout: float = 120) -> int:
         """Send a signal, wait for the end, return the exit code."""
         if self.process.poll() is None:
             self.process.send_signal(sign)

@@ -22,7 +22,7 @@ from toys import write_pictures
 
 VIZINHO = [sys.executable, "-m", "vizinho"]
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]|\x1b\]8;[^\x1b]*\x1b\\")
-STARTUP_SECONDS = 30
+STARTUP_SECONDS = 120
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="pseudo-terminals are POSIX")
 
