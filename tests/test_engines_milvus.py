@@ -221,12 +221,13 @@ def timed(call: Callable[[], Any]) -> tuple[BaseException | None, float]:
 def test_a_server_that_dies_and_comes_back(
     milvus: MilvusServer, engine: MilvusEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vizinho.engines.milvus_link.READING_SECONDS", 3.0)
     vectors = random_vectors(8, 50)
     engine.add([row(f"k{number:02d}") for number in range(50)], vectors)
     milvus.kill()
     try:
-        error, _ = timed(lambda: engine.search(vectors[:1], 1))
+        with monkeypatch.context() as hurried:
+            hurried.setattr("vizinho.engines.milvus_link.READING_SECONDS", 3.0)
+            error, _ = timed(lambda: engine.search(vectors[:1], 1))
         assert isinstance(error, GalleryUnreachable)
         assert f"127.0.0.1:{milvus.port}" in error.message
         assert "Start it" in error.hint

@@ -66,23 +66,34 @@ def test_one_address_for_every_verb(
 
         def search() -> httpx.Response:
             body: dict[str, Any] = {"key": "cat/0001.png", "k": 1}
-            return httpx.post(f"{server.url}/v1/search", json=body, timeout=60)
+            return httpx.post(f"{server.url}/v1/search", json=body, timeout=PATIENCE_SECONDS)
 
-        assert search().json()["results"][0]["distance"] == 0.0
-        image = httpx.get(f"{server.url}/images/cat/0001.png", timeout=60)
+        def get(path: str) -> httpx.Response:
+            return httpx.get(f"{server.url}/{path}", timeout=PATIENCE_SECONDS)
+
+        # 503 is what a busy machine's Milvus may be called for a while.
+        assert answered(search, 200).json()["results"][0]["distance"] == 0.0
+        image = answered(lambda: get("images/cat/0001.png"), 200)
         assert image.content == Path(query).read_bytes()
         # Added over HTTP, found from the command line; and the other way round.
         new = encode(noise(77))
         files = {"image": ("new.png", new, "image/png")}
         added = httpx.post(
-            f"{server.url}/v1/images", files=files, data={"key": "new.png"}, timeout=60
+            f"{server.url}/v1/images",
+            files=files,
+            data={"key": "new.png"},
+            timeout=PATIENCE_SECONDS,
         )
         assert added.json()["keys"] == ["new.png"]
-        listed = vizinho("list", "-g", place, "--json")
-        assert len(json.loads(listed.stdout)) == 13
-        assert httpx.get(f"{server.url}/images/new.png", timeout=60).content == new
+        # What another process wrote is seen a tick later; a busy machine's ticks are late.
+        until = time.monotonic() + PATIENCE_SECONDS
+        listed: list[Any] = []
+        while len(listed) != 13 and time.monotonic() < until:
+            listed = json.loads(vizinho("list", "-g", place, "--json").stdout)
+        assert len(listed) == 13
+        assert answered(lambda: get("images/new.png"), 200).content == new
         assert vizinho("remove", "cat/0000.png", "-g", place).exit_code == 0
-        answered(lambda: httpx.get(f"{server.url}/v1/images/cat/0000.png", timeout=60), 404)
+        answered(lambda: get("v1/images/cat/0000.png"), 404)
 
         milvus.kill()
         try:
