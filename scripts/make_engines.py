@@ -13,6 +13,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+from engines_billion import BILLION, billion, billion_table, table
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "engines.md"
 MEASURED = ROOT / "docs" / "engines" / "measured.json"
@@ -28,8 +30,6 @@ NAMES = {
     "usearch": "usearch",
 }
 SHAPES = {"clusters": "like our embeddings", "uniform": "uniform"}
-NODE_GB = 64
-BILLION = 10**9
 
 Part = dict[str, Any]
 
@@ -46,11 +46,6 @@ def take(log: Path) -> None:
     known["machine"] = run["machine"]
     known["parts"] |= {key_of(one): one for one in run["results"]}
     MEASURED.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
 
 
 def ms(value: float) -> str:
@@ -122,44 +117,6 @@ def goals(parts: dict[str, Part]) -> str:
     return table(["1,000,000 x 64, like our embeddings", "goal", "measured"], rows)
 
 
-def billion(parts: dict[str, Part]) -> str:
-    """The extrapolation, from the largest inverted lists that were measured."""
-    one = parts.get("vizinho-clusters-1000000x64")
-    if one is None or one["how"]["index"] != "ivf":
-        return ""
-    count, how = one["vectors"], one["how"]
-    codes = one["width"] + 8
-    nodes = -(-BILLION * codes // (NODE_GB * 10**9 // 2))
-    share = BILLION / nodes
-    stretched = one["bare_faiss_cpu_p50_ms"] * (share / count) ** 0.5
-    adding = 1 / one["adds_per_s"] + how["seconds"] / count
-    rows = [
-        ["codes in memory", f"{codes} bytes a vector", f"{BILLION * codes / 1e9:,.0f} GB"],
-        [
-            "exact vectors, on disk",
-            f"{4 * one['width']} bytes a vector",
-            f"{BILLION * 4 * one['width'] / 1e9:,.0f} GB",
-        ],
-        [f"machines of {NODE_GB} GB, half for codes", "", f"{nodes:,.0f}"],
-        [
-            "processor time of a query on each",
-            "grows with the root of the vectors a machine has",
-            f"{stretched:.1f} ms",
-        ],
-        [
-            "filling and building, core hours in all",
-            "a vector's time stays",
-            f"{BILLION * adding / 3600:,.0f} h",
-        ],
-        [
-            "embedding 10^9 pictures at 400 a core and second",
-            "",
-            f"{BILLION / 400 / 3600:,.0f} core hours",
-        ],
-    ]
-    return table(["extrapolated, not measured", "because", "10^9 x 64"], rows)
-
-
 def page() -> str:
     """What stands between the page's markers."""
     known = json.loads(MEASURED.read_text())
@@ -191,7 +148,7 @@ def page() -> str:
         text += [f"{group[0]:,} x {group[1]}, {SHAPES[group[2]]}:\n", searches(some)]
     mine = [one for one in order if one["engine"] == "vizinho"]
     text += ["### Opening and changing\n", ours(mine)]
-    text += ["### A billion\n", billion(parts)]
+    text += ["### A billion\n", billion_table(parts)]
     return "\n".join(text)
 
 
@@ -202,14 +159,24 @@ def draw() -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    parts = list(json.loads(MEASURED.read_text())["parts"].values())
+    measured = json.loads(MEASURED.read_text())["parts"]
+    parts = list(measured.values())
     costs = {
-        "p50_ms": "one query, ms",
-        "build_cpu_s": "build, s of processor time",
+        "p50_ms": "one query, ms (beyond a million: of each machine)",
+        "build_cpu_s": "filling and building, s of processor time",
         "memory_mb": "memory, MB",
         "disk_mb": "disk, MB",
     }
-    figure, axes = plt.subplots(2, 2, figsize=(9, 7), dpi=110, layout="constrained")
+    far = {
+        name: {
+            "p50_ms": told["query_ms"],
+            "build_cpu_s": told["hours"] * 3600,
+            "memory_mb": told["memory_gb"] * 1000,
+            "disk_mb": told["disk_gb"] * 1000,
+        }
+        for name, told in billion(measured).items()
+    }
+    figure, axes = plt.subplots(2, 2, figsize=(9, 8.5), dpi=110, layout="constrained")
     for axis, (cost, title) in zip(axes.flat, costs.items(), strict=True):
         for name in NAMES:
             for shape, style in (("clusters", "-"), ("uniform", "--")):
@@ -227,10 +194,27 @@ def draw() -> None:
                         color=f"C{list(NAMES).index(name)}",
                         label=f"{NAMES[name].strip('*')}, {shape}",
                     )
+        mine = measured.get("vizinho-clusters-1000000x64")
+        for (name, told), marker in zip(far.items(), "*D", strict=False):
+            axis.loglog(
+                [mine["vectors"], BILLION],
+                [mine[cost], told[cost]],
+                ":",
+                marker=marker,
+                markevery=[1],
+                markerfacecolor="none",
+                color="0.4",
+                label=f"{name}, extrapolated ({told_nodes(measured, name)} machines)",
+            )
         axis.set(xlabel="vectors of 64 numbers", title=title)
         axis.grid(alpha=0.3)
-    axes[0, 0].legend(fontsize=6)
+    handles, labels = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, ncols=3, loc="outside lower center")
     figure.savefig(PICTURE, metadata={"Software": None})
+
+
+def told_nodes(measured: dict[str, Part], name: str) -> str:
+    return f"{billion(measured)[name]['nodes']:,.0f}"
 
 
 def main() -> None:
