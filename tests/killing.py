@@ -153,8 +153,11 @@ class Kills:
             waits = chance.random() < 0.9
             moment = chance.uniform(0, working if waits else starting + working)
             try:
-                done, begun = self._kill(path, moment, waits)
+                done, begun, took = self._kill(path, moment, waits)
                 inside += begun and not done
+                if done and waits:
+                    # It was measured when the machine had more to do.
+                    working = min(working, took)
                 self.check(path)
                 sound(path, chance)
             except AssertionError as error:
@@ -194,23 +197,25 @@ class Kills:
         # Where nothing is left to do a verb may say so with 1; what counts is what is there.
         assert process.returncode in (0, 1), errors.decode()
 
-    def _kill(self, path: Path, moment: float, waits: bool) -> tuple[bool, bool]:
+    def _kill(self, path: Path, moment: float, waits: bool) -> tuple[bool, bool, float]:
         """SIGKILL ``moment`` seconds from now, or from when it begins. Returns whether it had
-        finished, and whether it had begun."""
+        finished, whether it had begun, and how many seconds of the moment it ran."""
         before = _marks(path, self.aside)
         process = start(self.arguments(path))
         deadline = time.perf_counter() + PATIENCE_SECONDS
         while waits and process.poll() is None and not self._begun(path, process.pid, before):
             assert time.perf_counter() < deadline
             time.sleep(0.001)
+        begin = time.perf_counter()
         try:
             process.wait(timeout=moment)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+        took = time.perf_counter() - begin
         assert process.stderr is not None
         with process.stderr as errors:
             said = errors.read().decode()
         assert process.returncode in (0, 1, -signal.SIGKILL), said
         done = process.returncode != -signal.SIGKILL
-        return done, self._begun(path, process.pid, before)
+        return done, self._begun(path, process.pid, before), took
