@@ -23,6 +23,7 @@ from toys import encode
 from vizinho.aws.function import Function
 from vizinho.aws.routes import DESCRIBED
 from vizinho.contract.errors import DOCS
+from vizinho.contract.features import SHARED
 from vizinho.serve.app import create_app
 from vizinho.serve.options import ServeOptions
 from vizinho.settings import FunctionSettings
@@ -143,6 +144,9 @@ REQUESTS: dict[str, tuple[str, str, dict[str, str], bytes]] = {
     "last page": ("GET", "/v1/images?offset=35", {}, b""),
     "list of a label": ("GET", "/v1/images?label=cal%C3%A7ada&x=1", {}, b""),
     "list of an empty label": ("GET", "/v1/images?label=", {}, b""),
+    "labels": ("GET", "/v1/labels", {}, b""),
+    "one label": ("GET", "/v1/labels?limit=1", {}, b""),
+    "labels 0": ("GET", "/v1/labels?limit=0", {}, b""),
     "limit 0": ("GET", "/v1/images?limit=0", {}, b""),
     "limit text": ("GET", "/v1/images?limit=a", {}, b""),
     "limit empty": ("GET", "/v1/images?limit=", {}, b""),
@@ -202,6 +206,14 @@ def test_health_has_the_same_fields(client: TestClient, function: Function) -> N
     assert answer["status"] == "ok"
 
 
+def test_each_lists_what_it_has(client: TestClient, function: Function) -> None:
+    there = json_of(function.handle(MAKERS["function-url"]("GET", "/v1/model"), "1"))["features"]
+    here = client.get("/v1/model").json()["features"]
+    assert there == list(SHARED)
+    assert [name for name in here if name in SHARED] == there
+    assert not {"write", "image_url"} & set(here)
+
+
 def httpx_allow(response: httpx.Response) -> list[str]:
     return [each for each in response.headers.get("allow", "").split(", ") if each] or [""]
 
@@ -210,6 +222,8 @@ def alike(body: dict[str, Any], event: dict[str, Any] | None) -> dict[str, Any]:
     """An answer without what may differ: a clock, the address it was asked at, one hint, and where
     the hints say that the API is described."""
     body.pop("took_ms", None)
+    # Each says what it has of its own.
+    body.pop("features", None)
     if body.get("error", {}).get("code") == "read_only":
         body["error"].pop("hint")
     elif "error" in body:

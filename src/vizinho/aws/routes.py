@@ -12,8 +12,11 @@ from vizinho.aws.forms import parse_form
 from vizinho.aws.links import Links
 from vizinho.contract import answers, errors
 from vizinho.contract import search as contract
+from vizinho.contract.features import listed
 from vizinho.contract.fields import (
+    DEFAULT_LABELS_LIMIT,
     DEFAULT_LIST_LIMIT,
+    LABELS_LIMIT,
     LIST_LIMIT,
     LIST_OFFSET,
     SIZE,
@@ -87,6 +90,7 @@ class Routes:
             "/": {"POST": self._thesis},
             "/health": {"GET": self._health},
             "/v1/model": {"GET": self._about},
+            "/v1/labels": {"GET": self._labels},
             "/v1/search": {"POST": self._search},
             "/v1/images": {"GET": self._list, "POST": self._refuse},
         }
@@ -157,12 +161,14 @@ class Routes:
         label = request.query.get("label")
         return _json(answers.listing(self._gallery, offset, limit, label, self._address))
 
+    def _labels(self, request: Request, _: str) -> Answer:
+        limit = whole("limit", request.query.get("limit", DEFAULT_LABELS_LIMIT), LABELS_LIMIT)
+        return _json(answers.labels_answer(self._gallery, limit))
+
     def _about(self, _: Request, __: str) -> Answer:
         limit = self._settings.max_upload_bytes
         return _json(
-            answers.model_answer(
-                self._gallery, max_upload_bytes=limit, writable=False, image_url=False
-            )
+            answers.model_answer(self._gallery, max_upload_bytes=limit, features=listed(()))
         )
 
     def _health(self, _: Request, __: str) -> Answer:

@@ -30,7 +30,8 @@ OFFSET = Range(0, 10_000)
 LIST_OFFSET = Range(0, 2**53)
 LIST_LIMIT = Range(1, 200)
 SIZE = Range(16, 2048)
-DEFAULT_K, DEFAULT_LIST_LIMIT = 10, 50
+LABELS_LIMIT = Range(1, 10_000)
+DEFAULT_K, DEFAULT_LIST_LIMIT, DEFAULT_LABELS_LIMIT = 10, 50, 1000
 
 PICTURES = ("image_base64", "image_url", "key")
 _SEARCH = ("k", "offset", "filter", "crop", "fingerprint")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from vizinho.contract.features import Feature
 from vizinho.contract.fields import DEFAULT_K, OFFSET, K
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -97,6 +98,20 @@ class PictureList(BaseModel):
     total: int | None = Field(description="All pictures; null when filtered by label.")
 
 
+class LabelCount(BaseModel):
+    """One label."""
+
+    label: str | None = Field(description="Null stands for the pictures without one.")
+    count: int
+
+
+class LabelsAnswer(BaseModel):
+    """Labels in descending number of pictures."""
+
+    labels: list[LabelCount]
+    total: int = Field(description="How many labels there are, also beyond `limit`.")
+
+
 class Refused(BaseModel):
     """A file that was not taken."""
 
@@ -142,6 +157,9 @@ class ModelAnswer(BaseModel):
     max_upload_bytes: int
     writable: bool
     image_url: bool
+    features: list[Feature] = Field(
+        description="What this server offers for this gallery; a client shows only what is listed."
+    )
     version: str
 
 

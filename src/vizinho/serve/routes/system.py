@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from vizinho.contract.answers import health_answer, model_answer
+from vizinho.serve.features import features
 from vizinho.serve.metrics import CONTENT_TYPE
 from vizinho.serve.schemas import HealthAnswer, ModelAnswer
 from vizinho.serve.service import Service, service_of
@@ -15,13 +16,11 @@ router = APIRouter(tags=["server"])
 @router.get("/v1/model", summary="The model, what it measured, and what this server allows")
 async def model(request: Request) -> ModelAnswer:
     service = service_of(request)
-    options = service.options
     answer = await service.files.run(
         model_answer,
         service.gallery,
-        max_upload_bytes=options.max_upload_bytes,
-        writable=options.writable,
-        image_url=bool(options.image_url_hosts),
+        max_upload_bytes=service.options.max_upload_bytes,
+        features=features(service),
     )
     return ModelAnswer(**answer)
 

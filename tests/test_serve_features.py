@@ -1,0 +1,66 @@
+"""What a server says that it offers, and the labels of its gallery; in process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from serving import COUNT, LABELS, make_gallery, problem
+from vizinho.contract.features import FEATURES, SHARED, listed
+from vizinho.gallery import Gallery
+from vizinho.serve.app import create_app
+from vizinho.serve.features import OFFERED
+from vizinho.serve.options import ServeOptions
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_gallery(tmp_path_factory.mktemp("features"))
+
+
+@pytest.fixture(scope="module")
+def client(gallery: Path) -> Iterator[TestClient]:
+    with TestClient(create_app(gallery)) as client:
+        yield client
+
+
+def test_features_are_those_of_this_server(gallery: Path, client: TestClient) -> None:
+    closed = client.get("/v1/model").json()["features"]
+    assert set(SHARED) <= set(closed)
+    assert not {"write", "image_url"} & set(closed)
+    app = create_app(gallery, ServeOptions(writable=True, image_url_hosts=("*",)))
+    with TestClient(app) as open_client:
+        features = open_client.get("/v1/model").json()["features"]
+    assert set(features) >= {*closed, "write", "image_url"}
+    assert features == [name for name in FEATURES if name in features]
+
+
+def test_a_feature_is_listed_once_by_a_name_that_is_known() -> None:
+    assert not set(SHARED) & set(OFFERED)
+    assert set(OFFERED) <= set(FEATURES)
+    assert listed(FEATURES) == list(FEATURES)
+
+
+def test_labels_come_with_the_most_pictures_first(
+    gallery: Path, client: TestClient, tmp_path: Path
+) -> None:
+    even = COUNT // len(LABELS)
+    equal = client.get("/v1/labels").json()
+    assert equal == {"labels": [{"label": label, "count": even} for label in LABELS], "total": 4}
+    path = make_gallery(tmp_path, 10)
+    with Gallery.open(path) as other:
+        keys = [row.key for row in other.items()]
+        other.set_labels([(keys[0], None), (keys[1], "doce"), (keys[2], "doce")])
+        counts = other.labels()
+    with TestClient(create_app(path)) as client:
+        body = client.get("/v1/labels").json()
+        assert {each["label"]: each["count"] for each in body["labels"]} == counts
+        ranks = [(-each["count"], each["label"] or "~") for each in body["labels"]]
+        assert ranks == sorted(ranks)
+        assert body["labels"][-1]["label"] is None
+        first = client.get("/v1/labels", params={"limit": 2}).json()
+        assert first == {"labels": body["labels"][:2], "total": len(counts)}
+        problem(client.get("/v1/labels", params={"limit": 0}), 422, "bad_field")
