@@ -27,6 +27,7 @@ VERBS = (
     "export",
     "import",
     "dedupe",
+    "feedback",
     "doctor",
     "migrate",
     "fetch",
