@@ -41,6 +41,7 @@ function problemOf(status, error) {
   const { code, message, hint } = error;
   const again = status >= 500;
   if (code === "too_large") return new Problem(t("error.too_large"), t("error.too_large.any"), false, code);
+  if (code === "bad_field" && message.startsWith("image_url:")) return named("not_fetched", true);
   if (worded(`error.${code}`)) return named(code, again);
   return new Problem(t("error.other"), `${message} ${hint}`.trim(), again, code);
 }

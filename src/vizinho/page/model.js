@@ -1,6 +1,6 @@
 // The model's line at the foot of the page: its name, and what it measured.
 
-import { date, number, plural, t } from "./words.js";
+import { date, percent, plural, t } from "./words.js";
 
 // Metrics carry their protocol and may lie one level down, by data set; test beats the rest.
 export function topOne(metrics) {
@@ -30,7 +30,7 @@ export function describe(top) {
   if (!top) return { score: t("frame.unmeasured"), note: "" };
   const on = top.test ? "frame.on.test" : "frame.on";
   const where = [top.count === null ? "" : plural(on, top.count), top.date ? month(top.date) : ""];
-  return { score: `${number(top.share * 100, 2)}\u00a0%`, note: where.filter(Boolean).join(", ") };
+  return { score: percent(top.share, 2), note: where.filter(Boolean).join(", ") };
 }
 
 const month = (text) =>
