@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -133,21 +133,21 @@ class Routes:
             raise errors.unsupported_body(kind)
         body = request.body(body_limit(limit), limit)
         if kind == "application/json":
-            return self._found(json_fields(body), None)
+            return self._found(json_fields(body), ())
         items = parse_form(body, content_type)
         fields = form_fields(items)
-        picture = dict(items).get("image")
-        data = picture if isinstance(picture, bytes) else None
-        check_upload(None if data is None else len(data), limit)
-        return self._found(fields, data)
+        values = contract.uploads([value for name, value in items if name == "image"], fields)
+        for value in values:
+            check_upload(len(value) if isinstance(value, bytes) else None, limit)
+        return self._found(fields, [value for value in values if isinstance(value, bytes)])
 
-    def _found(self, fields: SearchFields, data: bytes | None) -> Answer:
+    def _found(self, fields: SearchFields, files: Sequence[bytes]) -> Answer:
         contract.check_fingerprint(fields.fingerprint, self._fingerprint)
         start = time.perf_counter()
         matches = contract.search(
             self._gallery,
             fields,
-            data,
+            files,
             limit=self._settings.max_upload_bytes,
             fetch=_no_fetch,
             read=self._read,

@@ -36,7 +36,12 @@ def search_answer(
 ) -> dict[str, Any]:
     """The pictures found, nearest first; ``seconds`` is the time of the search alone."""
     results = [
-        {**picture(match, address), "distance": match.distance, "probability": match.probability}
+        {
+            **picture(match, address),
+            "distance": match.distance,
+            "probability": match.probability,
+            "kind": match.kind,
+        }
         for match in matches
     ]
     return {

@@ -18,7 +18,7 @@ Feature = Literal[
 ]
 
 FEATURES: tuple[Feature, ...] = get_args(Feature)
-SHARED: tuple[Feature, ...] = ("labels",)
+SHARED: tuple[Feature, ...] = ("examples", "kinds", "labels")
 """What every speaker of the contract has, because the contract itself does it."""
 
 

@@ -5,15 +5,16 @@ What comes in is checked by :mod:`vizinho.contract.fields`; the models here only
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from vizinho.contract.features import Feature
-from vizinho.contract.fields import DEFAULT_K, OFFSET, K
+from vizinho.contract.fields import DEFAULT_K, EXAMPLES, OFFSET, K
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Value = str | int | float | bool | None
+KINDS_ABOUT = "Also say of each result what it is beside the query; decodes the pictures."
 
 
 class CropBox(BaseModel):
@@ -45,16 +46,39 @@ class SearchFields(BaseModel):
     fingerprint: str | None = Field(
         None, description="The model you count on; answered 409 when the gallery has another."
     )
+    kinds: bool = Field(False, description=KINDS_ABOUT)
 
 
-class SearchBody(SearchFields):
-    """A search as JSON: the picture is given in one of three ways."""
+class JsonPicture(BaseModel):
+    """A picture in JSON; exactly one of the three."""
+
+    model_config = ConfigDict(extra="forbid")
 
     image_base64: str | None = Field(None, description="The picture's bytes, or a data: URL.")
     image_url: str | None = Field(
         None, description="Where to fetch the picture; off unless the server allows the host."
     )
     key: str | None = Field(None, description="A picture of the gallery itself.")
+
+
+class ExampleBody(JsonPicture):
+    """One of several pictures to search with."""
+
+    weight: float = Field(
+        1, ge=-1, le=1, description="How much the results should be like it; below 0, unlike it."
+    )
+    crop: CropBox | None = Field(None, description="Search with this part of it.")
+
+
+class SearchBody(SearchFields, JsonPicture):
+    """A search as JSON: one picture in one of three ways, or several as `examples`."""
+
+    examples: list[ExampleBody] | None = Field(
+        None,
+        min_length=EXAMPLES.least,
+        max_length=EXAMPLES.most,
+        description="Several pictures: what the results should be like, and unlike.",
+    )
 
 
 class Picture(BaseModel):
@@ -71,7 +95,12 @@ class Result(Picture):
 
     distance: float = Field(description="Euclidean; smaller is closer.")
     probability: float | None = Field(
-        None, description="Calibrated chance of the same kind, 0..1; null without calibration."
+        None,
+        description="Calibrated chance of the same kind, 0..1; null without calibration, and with "
+        "several examples.",
+    )
+    kind: Literal["identical", "near-duplicate", "similar"] | None = Field(
+        None, description="What it is beside the query; null unless `kinds` was asked, or unknown."
     )
 
 
@@ -80,7 +109,8 @@ class SearchAnswer(BaseModel):
 
     results: list[Result]
     known: bool | None = Field(
-        description="Whether anything in the gallery is alike; null without calibration."
+        description="Whether anything in the gallery is alike; null without calibration, and with "
+        "several examples."
     )
     k: int
     offset: int
@@ -112,24 +142,6 @@ class LabelsAnswer(BaseModel):
     total: int = Field(description="How many labels there are, also beyond `limit`.")
 
 
-class Refused(BaseModel):
-    """A file that was not taken."""
-
-    name: str
-    reason: str
-
-
-class AddAnswer(BaseModel):
-    """What an upload changed."""
-
-    keys: list[str] = Field(description="Under which the pictures are in the gallery now.")
-    added: int
-    unchanged: int
-    changed: int
-    duplicates: int = Field(description="Not taken: the same bytes are there under another key.")
-    skipped: list[Refused]
-
-
 class EditBody(BaseModel):
     """What to change of a picture; give one of the two, or both."""
 
@@ -137,12 +149,6 @@ class EditBody(BaseModel):
 
     label: str | None = Field(None, description="The new label; null takes it away.")
     metadata: dict[str, Any] | None = Field(None, description="In place of all that was kept.")
-
-
-class RemoveAnswer(BaseModel):
-    """What a removal changed."""
-
-    removed: int
 
 
 class ModelAnswer(BaseModel):
