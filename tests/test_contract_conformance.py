@@ -69,6 +69,9 @@ def form(*parts: tuple[str, bytes], edge: str = "edge") -> tuple[str, str, dict[
 FILE = 'name="image"; filename="férias.png"'
 IMAGE = (FILE, picture(3))
 KEY = key_of(1)
+MIXED = json.dumps(
+    [{"image": 1, "crop": {"right": 0.5}}, {"key": KEY, "weight": 0.5}, {"image": 0, "weight": -1}]
+).encode()
 REQUESTS: dict[str, tuple[str, str, dict[str, str], bytes]] = {
     "upload": form(IMAGE),
     "upload with fields": form(
@@ -108,6 +111,37 @@ REQUESTS: dict[str, tuple[str, str, dict[str, str], bytes]] = {
     "json words": search(image_base64=as_base64(b"just words")),
     "json not base64": search(image_base64="!"),
     "json too large": search(image_base64=as_base64(bytes(LIMIT + 3))),
+    "examples": search(examples=[{"key": KEY}, {"key": key_of(2), "weight": -0.5}], k=5),
+    "one example": search(examples=[{"image_base64": as_base64(picture(5))}], kinds=True),
+    "one example unlike": search(examples=[{"key": KEY, "weight": -1}]),
+    "no examples": search(examples=[]),
+    "nine examples": search(examples=[{"key": KEY}] * 9),
+    "examples text": search(examples="[]"),
+    "example text": search(examples=["a"]),
+    "example weight": search(examples=[{"key": KEY}, {"key": KEY, "weight": 0}]),
+    "example weight true": search(examples=[{"key": KEY, "weight": 1.01}]),
+    "example crop": search(examples=[{"key": KEY, "crop": {"top": 2}}]),
+    "example file": search(examples=[{"image": 0}]),
+    "example of two": search(examples=[{"key": KEY, "image_url": "http://a"}]),
+    "example of none": search(examples=[{"weight": 1}]),
+    "example unknown": search(examples=[{"key": "nobody"}, {"key": KEY}]),
+    "example web address": search(examples=[{"key": KEY}, {"image_url": "http://127.0.0.1/a"}]),
+    "example words": search(examples=[{"key": KEY}, {"image_base64": as_base64(b"just words")}]),
+    "example and key": search(key=KEY, examples=[{"key": KEY}]),
+    "examples and crop": search(examples=[{"key": KEY}], crop={"top": 0.5}),
+    "kinds": search(key=KEY, kinds=True, k=40),
+    "kinds text": search(key=KEY, kinds="often"),
+    "form examples": form(
+        IMAGE, (FILE, picture(4)), ('name="examples"', MIXED), ('name="kinds"', b"true")
+    ),
+    "form examples of keys": form(('name="examples"', b'[{"key": "test/00001.png"}]')),
+    "form examples short of a file": form(IMAGE, ('name="examples"', MIXED)),
+    "form with a spare file": form(
+        IMAGE, (FILE, picture(4)), ('name="examples"', b'[{"image": 1}]')
+    ),
+    "form examples and text": form(IMAGE, ('name="image"', b"x"), ('name="examples"', MIXED)),
+    "form examples not json": form(IMAGE, ('name="examples"', b"[")),
+    "form example number": form(IMAGE, ('name="examples"', b'[{"image": -1}]')),
     "not json": ("POST", "/v1/search", JSON, b"{"),
     "json list": ("POST", "/v1/search", JSON, b"[1]"),
     "empty json": ("POST", "/v1/search", JSON, b""),
