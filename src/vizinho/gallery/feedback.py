@@ -233,12 +233,11 @@ class Feedback:
 
 
 def crop_text(crop: Crop | None) -> str:
-    """A crop as it is kept: its four sides to four decimals, or "" for the whole picture."""
+    """A crop as it is kept: its four sides, or "" for the whole picture."""
     if crop is None:
         return ""
     sides = (crop.top, crop.left, crop.bottom, crop.right)
-    text = ",".join(f"{side:.4f}" for side in sides)
-    return "" if text == "0.0000,0.0000,1.0000,1.0000" else text
+    return "" if sides == (0, 0, 1, 1) else ",".join(repr(float(side)) for side in sides)
 
 
 def text_crop(text: str) -> Crop | None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from fastapi import Request
 
 from vizinho.gallery import Gallery
+from vizinho.serve.duplicates import Finder
 from vizinho.serve.metrics import Metrics
 from vizinho.serve.options import ServeOptions
 from vizinho.serve.work import WorkQueue
@@ -30,6 +31,10 @@ class Service:
     files: WorkQueue
     writes: WorkQueue
     metrics: Metrics
+    duplicates: Finder = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.duplicates = Finder(lambda: self.gallery)
 
     def take(self, gallery: Gallery) -> None:
         """Answer from another gallery from here on; requests under way keep the one they have."""
@@ -38,6 +43,7 @@ class Service:
 
     def close(self) -> None:
         """Let running work end, then close the gallery."""
+        self.duplicates.close()
         self.searches.close()
         self.files.close()
         self.writes.close()
