@@ -18,7 +18,7 @@ ALIKE = {"{n}", "Top-1", "Menu"}
 
 _TEXT = r'"(?:[^"\\]|\\.)*"'
 _ENTRY = re.compile(
-    rf'\s*"(?P<name>[\w.-]+)":\s*(?:(?P<text>{_TEXT})|\{{(?P<forms>[^}}]*(?:\{{\w+\}}[^}}]*)*)\}}),'
+    rf'\s*"(?P<name>[\w. -]+)":\s*(?:(?P<text>{_TEXT})|\{{(?P<forms>[^}}]*(?:\{{\w+\}}[^}}]*)*)\}}),'
 )
 _FORM = re.compile(rf"\s*(?P<form>one|few|many|other):\s*(?P<text>{_TEXT}),?")
 _PLACE = re.compile(r"\{(\w+)\}")
@@ -64,7 +64,7 @@ class Said(NamedTuple):
     parts: tuple[str, ...]
 
     def matches(self, name: str) -> bool:
-        return re.fullmatch(r"[\w-]+".join(map(re.escape, self.parts)), name) is not None
+        return re.fullmatch(r"[\w -]+".join(map(re.escape, self.parts)), name) is not None
 
 
 def said_in(name: str, text: str, rooms: set[str]) -> Iterator[Said]:
