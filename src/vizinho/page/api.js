@@ -149,13 +149,19 @@ const encoded = (blob) =>
     reader.readAsDataURL(blob);
   });
 
-// verdict: "right", "wrong", or null to take it back.
-export async function mark(query, key, verdict) {
-  const asked = query.kind === "file" ? { image_base64: await encoded(query.blob) } : { key: query.key };
-  return ask("v1/feedback", sent("POST", { query: asked, key, verdict }));
+// verdict: "right", "wrong", or null to take it back; hash: of a file's bytes that were sent before.
+export async function mark({ kind, key, blob, hash, crop }, result, verdict) {
+  const one = kind === "key" ? { key } : hash ? { hash } : { image_base64: await encoded(blob) };
+  const query = crop ? { ...one, crop } : one;
+  return ask("v1/feedback", sent("POST", { query, key: result, verdict }));
 }
 
-export const marks = (offset = 0, limit = 100) => ask(`v1/feedback?offset=${offset}&limit=${limit}`);
+// query: only of this one, a key or a hash.
+export const marks = (offset, limit, query) => {
+  const asked = new URLSearchParams({ offset, limit });
+  if (query) asked.set("query", query);
+  return ask(`v1/feedback?${asked}`);
+};
 
 export const duplicates = (kind, offset, limit) => {
   const asked = new URLSearchParams({ offset, limit });
@@ -163,10 +169,8 @@ export const duplicates = (kind, offset, limit) => {
   return ask(`v1/duplicates?${asked}`, { whole: true });
 };
 
-// One file into the gallery; fields: label, key.
-export const add = (file, fields = {}, signal) =>
-  ask("v1/images", { method: "POST", body: form(fields, [{ blob: file, name: file.name }]), signal });
+export const labelAll = (keys, label) => ask("v1/images/label", sent("POST", { keys, label }));
 
-export const change = (key, fields) => ask(`v1/images/${spelled(key)}`, sent("PATCH", fields));
-
-export const remove = (key) => ask(`v1/images/${spelled(key)}`, { method: "DELETE" });
+// outlive: go on when the page is left.
+export const removeAll = (keys, outlive = false) =>
+  ask("v1/images/remove", sent("POST", { keys }, { keepalive: outlive }));

@@ -6,14 +6,14 @@ import { describe, topOne } from "./model.js";
 import { complain } from "./problem.js";
 import { address, go, listen, params } from "./router.js";
 import * as theme from "./theme.js";
-import { language, onLanguage, speak, t, translate } from "./words.js";
+import { language, number, onLanguage, speak, t, translate } from "./words.js";
 
 // A view is { show(main, params), hide() }; it is loaded when first asked for, and shown again
 // whenever the address changes. It is there when the server offers one of the features it needs.
 const VIEWS = {
   search: { load: () => import("./search.js"), needs: [] },
   map: { load: () => import("./map.js"), needs: ["map"] },
-  care: { load: () => import("./care.js"), needs: ["write", "duplicates", "feedback"] },
+  care: { load: () => import("./care.js"), needs: [] },
 };
 const links = [...by("views").querySelectorAll("a")];
 
@@ -98,7 +98,8 @@ function inLanguage() {
   for (const button of by("languages").children) {
     button.setAttribute("aria-pressed", String(button.dataset.language === language()));
   }
-  if (api.about.model) facts();
+  if (!api.about.model) return; // what views there are is not known yet
+  facts();
   head(wanted());
 }
 
@@ -107,6 +108,7 @@ function facts() {
   by("model-name").textContent = api.about.model.name;
   by("model-score").textContent = score;
   by("model-note").textContent = note;
+  by("model-count").textContent = number(api.about.model.images);
 }
 
 async function start() {
@@ -114,6 +116,7 @@ async function start() {
   try {
     await api.load();
   } catch (error) {
+    document.title = t("frame.title.search");
     complain(by("trouble"), error, start);
     return;
   }

@@ -53,7 +53,7 @@ export function attach(figure, image, { onchange }) {
   const toggle = make("button", "button second crop-toggle");
   const said = make("span", "unseen", { role: "status" });
   figure.append(area);
-  by("choose").parentElement.after(toggle, said);
+  by("part").append(toggle, said);
 
   let crop = null;
   let told = null; // what onchange has heard

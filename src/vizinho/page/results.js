@@ -57,7 +57,7 @@ export function draw(found, { ghosts = 0, quiet = false } = {}) {
     if (!match) return clear(tile);
     fill(tile, match, { rank: ranks.get(match.key), weight: weights.get(match.key), marks });
   });
-  by("nothing").hidden = known !== false;
+  by("status").classList.toggle("alone", known === false);
   by("grid").classList.toggle("guesses", known === false);
   by("next").hidden = !found.more;
   by("legend").textContent = legend(found);
@@ -102,7 +102,7 @@ export function empty(ghosts = 0) {
   now = null;
   places(ghosts);
   tiles.slice(0, ghosts).forEach(clear);
-  by("nothing").hidden = true;
+  by("status").classList.remove("alone");
   by("grid").classList.remove("guesses");
   by("next").hidden = true;
   by("legend").textContent = "";
@@ -114,6 +114,7 @@ export const inGrid = () => tiles.some(({ match }) => match);
 export function reveal() {
   const top = by("found").getBoundingClientRect().top;
   if (top < window.innerHeight * 0.75) return;
+  if (by("shown").contains(document.activeElement)) return; // not away from who points at a part
   by("found").scrollIntoView({ behavior: still() ? "auto" : "smooth", block: "start" });
 }
 

@@ -3,7 +3,7 @@
 import * as api from "./api.js";
 import { by, make, picture } from "./dom.js";
 import { complain } from "./problem.js";
-import { onLanguage, plural, t } from "./words.js";
+import { onLanguage, t } from "./words.js";
 
 let shown = null;
 let places = [];
@@ -37,7 +37,7 @@ async function shuffle() {
 
 function draw() {
   const count = api.about.model.images;
-  by("samples-title").textContent = shown.length ? plural("search.samples.of", count) : t("search.empty");
+  by("samples-title").textContent = t(shown.length ? "search.samples" : "search.empty");
   by("shuffle").hidden = count <= places.length;
   places.forEach(({ item, button, image }, at) => {
     const match = shown[at];

@@ -26,6 +26,7 @@ export async function show() {
   ask.draw(set);
   tools.draw();
   document.documentElement.toggleAttribute("data-asked", set.length > 0);
+  document.documentElement.classList.add("drawn");
   if (set.length) return answer(set);
   asked?.abort();
   wait(false);

@@ -56,7 +56,7 @@ export function draw() {
 
 function drawLabels(label) {
   const told = labels ?? [];
-  by("label-tool").hidden = label === null && told.length < 2;
+  by("label-tool").classList.toggle("absent", label === null && told.length < 2);
   const select = by("label");
   select.replaceChildren();
   add(select, ANY, t("search.label.any"));
