@@ -33,3 +33,10 @@ def json_body(model: type[BaseModel]) -> dict[str, Any]:
     """The description of a body that the contract checks itself."""
     content = {"application/json": {"schema": model.model_json_schema()}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def form_body(fields: dict[str, dict[str, Any]], *, required: list[str]) -> dict[str, Any]:
+    """The description of a multipart form; its fields as JSON schemas."""
+    schema = {"type": "object", "properties": fields, "required": required}
+    content = {"multipart/form-data": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}}

@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 from vizinho.contract.features import Feature
-from vizinho.contract.fields import DEFAULT_K, EXAMPLES, OFFSET, K
+from vizinho.contract.fields import DEFAULT_K, EXAMPLES, OFFSET, PICTURES, K
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Value = str | int | float | bool | None
@@ -49,10 +50,15 @@ class SearchFields(BaseModel):
     kinds: bool = Field(False, description=KINDS_ABOUT)
 
 
+def one_of(*names: str) -> JsonDict:
+    """Schema of an object with one of these properties at least; none may be needed by itself."""
+    return {"anyOf": [{"required": [name]} for name in names]}
+
+
 class JsonPicture(BaseModel):
     """A picture in JSON; exactly one of the three."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=one_of(*PICTURES))
 
     image_base64: str | None = Field(None, description="The picture's bytes, or a data: URL.")
     image_url: str | None = Field(
@@ -65,13 +71,19 @@ class ExampleBody(JsonPicture):
     """One of several pictures to search with."""
 
     weight: float = Field(
-        1, ge=-1, le=1, description="How much the results should be like it; below 0, unlike it."
+        1,
+        ge=-1,
+        le=1,
+        description="How much the results should be like it; below 0, unlike it.",
+        json_schema_extra={"not": {"const": 0}},
     )
     crop: CropBox | None = Field(None, description="Search with this part of it.")
 
 
 class SearchBody(SearchFields, JsonPicture):
     """A search as JSON: one picture in one of three ways, or several as `examples`."""
+
+    model_config = ConfigDict(json_schema_extra=one_of(*PICTURES, "examples"))
 
     examples: list[ExampleBody] | None = Field(
         None,
@@ -145,10 +157,12 @@ class LabelsAnswer(BaseModel):
 class EditBody(BaseModel):
     """What to change of a picture; give one of the two, or both."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
     label: str | None = Field(None, description="The new label; null takes it away.")
-    metadata: dict[str, Any] | None = Field(None, description="In place of all that was kept.")
+    metadata: dict[str, Any] = Field(
+        default_factory=dict, description="In place of all that was kept."
+    )
 
 
 class ModelAnswer(BaseModel):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from vizinho.serve.schemas import CropBox
+from vizinho.contract.fields import PICTURES
+from vizinho.serve.schemas import CropBox, one_of
 
 
 class ExplainBody(BaseModel):
     """A query as in a search, and a picture of the gallery."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=one_of(*PICTURES))
 
     beside: str = Field(alias="with", description="Key of the picture that was found.")
     image_base64: str | None = Field(None, description="The query's bytes, or a data: URL.")

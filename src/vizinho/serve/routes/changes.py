@@ -18,7 +18,7 @@ from vizinho.gallery import NewImage
 from vizinho.gallery.intake import check_key
 from vizinho.images import content_hash, load_image, media_type
 from vizinho.serve.body import open_form, read_upload
-from vizinho.serve.changing import json_body, require_writable
+from vizinho.serve.changing import form_body, json_body, require_writable
 from vizinho.serve.errors import ErrorBody
 from vizinho.serve.schemas import EditBody, Picture
 from vizinho.serve.schemas_care import (
@@ -36,9 +36,22 @@ router = APIRouter(tags=["images"])
 
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
 _CLOSED: dict[int | str, dict[str, Any]] = {code: {"model": ErrorBody} for code in (403, 503)}
+_FORM: dict[str, dict[str, Any]] = {
+    "image": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1},
+    "key": {"type": "string", "description": "Names a single picture."},
+    "label": {"type": "string", "description": "Of all of them."},
+    "metadata": {"type": "string", "description": "Of all of them, as JSON."},
+    "keep_names": {"type": "boolean", "default": False},
+}
 
 
-@router.post("/v1/images", summary="Add pictures", responses=_CLOSED, status_code=201)
+@router.post(
+    "/v1/images",
+    summary="Add pictures",
+    responses={**_CLOSED, 415: {"model": ErrorBody}},
+    status_code=201,
+    openapi_extra=form_body(_FORM, required=["image"]),
+)
 async def add_images(request: Request) -> AddAnswer:
     """Multipart: one or more files named `image`, and for all of them `label` and `metadata`
     (JSON). `key` names a single picture; without it a picture is named after its content, or with

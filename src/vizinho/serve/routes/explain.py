@@ -20,6 +20,7 @@ router = APIRouter(tags=["search"])
 
 _FORM: dict[str, Any] = {
     "type": "object",
+    "additionalProperties": False,
     "required": ["image", "with"],
     "properties": {
         "image": {"type": "string", "format": "binary", "description": "The query, as a file."},
