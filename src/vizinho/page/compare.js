@@ -186,8 +186,9 @@ export async function open({ query, results, index }) {
     picture(panes.match.image, result, nameOf(result), LARGE);
     panes.match.heading.textContent = result.key;
     told.replaceChildren(...facts(result));
-    previous.disabled = index === 0;
-    next.disabled = index === results.length - 1;
+    // Not disabled: the focus would be lost at the end, and with it the arrow keys.
+    previous.ariaDisabled = String(index === 0);
+    next.ariaDisabled = String(index === results.length - 1);
     if (explains) explain(result);
   }
 
@@ -217,7 +218,7 @@ export async function open({ query, results, index }) {
     const most = Math.max(...shares.map(Math.abs));
     tool.limits(most, shares.some((share) => share < -0.005));
     for (const [name, shown] of Object.entries(panes)) {
-      heat(shown, found[name], whole, most);
+      heat(shown, found[name], whole, most || 1);
       shown.seen.hidden = false;
     }
   }
