@@ -163,7 +163,7 @@ export default {
   "care.labelled": { one: "{n} picture is now {label}.", other: "{n} pictures are now {label}." },
   "care.unlabelled": { one: "{n} picture has no label now.", other: "{n} pictures have no label now." },
   "care.remove": "Remove",
-  "care.removed": { one: "{n} picture goes.", other: "{n} pictures go." },
+  "care.removed": { one: "{n} picture will be removed in {s} s, or when you leave.", other: "{n} pictures will be removed in {s} s, or when you leave." },
   "care.undo": "Undo",
   "care.back": { one: "{n} picture is back.", other: "{n} pictures are back." },
   "care.kept": { one: "{n} picture was not removed.", other: "{n} pictures were not removed." },

@@ -163,7 +163,7 @@ export default {
   "care.labelled": { one: "{n} imagem agora é {label}.", other: "{n} imagens agora são {label}." },
   "care.unlabelled": { one: "{n} imagem ficou sem rótulo.", other: "{n} imagens ficaram sem rótulo." },
   "care.remove": "Remover",
-  "care.removed": { one: "{n} imagem está sendo removida.", other: "{n} imagens estão sendo removidas." },
+  "care.removed": { one: "{n} imagem será removida em {s} s, ou quando você sair.", other: "{n} imagens serão removidas em {s} s, ou quando você sair." },
   "care.undo": "Desfazer",
   "care.back": { one: "{n} imagem voltou.", other: "{n} imagens voltaram." },
   "care.kept": { one: "{n} imagem não foi removida.", other: "{n} imagens não foram removidas." },
