@@ -64,3 +64,29 @@ def test_labels_come_with_the_most_pictures_first(
         first = client.get("/v1/labels", params={"limit": 2}).json()
         assert first == {"labels": body["labels"][:2], "total": len(counts)}
         problem(client.get("/v1/labels", params={"limit": 0}), 422, "bad_field")
+
+
+def test_the_description_holds_together(client: TestClient) -> None:
+    """Every reference leads somewhere, and every error is described as the one shape."""
+    described = client.get("/openapi.json").json()
+    schemas = described["components"]["schemas"]
+    assert "HTTPValidationError" not in schemas
+
+    def references(node: object) -> Iterator[str]:
+        if isinstance(node, dict):
+            assert "$defs" not in node
+            if isinstance(node.get("$ref"), str):
+                yield node["$ref"]
+        each = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+        for value in each:
+            yield from references(value)
+
+    found = set(references(described))
+    assert "#/components/schemas/CropBox" in found
+    assert found <= {f"#/components/schemas/{name}" for name in schemas}
+    for path, methods in described["paths"].items():
+        for method, operation in methods.items():
+            for status, answer in operation["responses"].items():
+                if int(status) >= 400:
+                    schema = answer["content"]["application/json"]["schema"]
+                    assert schema["$ref"].endswith("/ErrorBody"), (method, path, status)
