@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
 
 from vizinho.contract.errors import ApiError, bad_field
 from vizinho.contract.fields import HINT, ExampleFields, SearchFields
@@ -65,28 +69,60 @@ def search(
     Raises:
         ApiError, ImageError, KeyNotFound, GalleryError: a picture can't be had or used.
     """
-    if fields.examples:
-        examples = _several(fields.examples, files, limit, fetch, read)
-    else:
-        single = ExampleFields(
-            crop=fields.crop,
-            image=0 if files else None,
-            image_base64=fields.image_base64,
-            image_url=fields.image_url,
-            key=fields.key,
-        )
-        examples = [example_of(single, files, limit=limit, fetch=fetch, read=read)]
+    examples = examples_of(fields, files, limit=limit, fetch=fetch, read=read)
     k, offset = fields.k, fields.offset
-    try:
+    with _as_field():
         matches = gallery.search_examples(examples, k, offset=offset, filter=fields.filter)
-    except SettingsError as error:
-        raise bad_field("examples", error.message, error.hint) from error
     if not fields.kinds:
         return matches
     # Imported here: few searches look at pixels.
     from vizinho.gallery.kinds import typed
 
     return typed(gallery, matches, examples, read=read)
+
+
+def query_vector(
+    gallery: GalleryView,
+    fields: SearchFields,
+    files: Sequence[bytes],
+    *,
+    limit: int,
+    fetch: Callable[[str], bytes],
+    read: Callable[[str], bytes],
+) -> NDArray[np.float32]:
+    """The embedding float32 [D] that `search` would search with; its arguments and errors."""
+    examples = examples_of(fields, files, limit=limit, fetch=fetch, read=read)
+    with _as_field():
+        return gallery.query_vector(examples)
+
+
+@contextmanager
+def _as_field() -> Iterator[None]:
+    try:
+        yield
+    except SettingsError as error:
+        raise bad_field("examples", error.message, error.hint) from error
+
+
+def examples_of(
+    fields: SearchFields,
+    files: Sequence[bytes],
+    *,
+    limit: int,
+    fetch: Callable[[str], bytes],
+    read: Callable[[str], bytes],
+) -> list[Example]:
+    """The picture or the several that a request names; see `search`."""
+    if fields.examples:
+        return _several(fields.examples, files, limit, fetch, read)
+    single = ExampleFields(
+        crop=fields.crop,
+        image=0 if files else None,
+        image_base64=fields.image_base64,
+        image_url=fields.image_url,
+        key=fields.key,
+    )
+    return [example_of(single, files, limit=limit, fetch=fetch, read=read)]
 
 
 def example_of(

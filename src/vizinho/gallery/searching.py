@@ -102,9 +102,15 @@ class Searching:
         vectors = self._vectors_of(examples)
         if len(examples) == 1:
             return self.search_vectors(vectors, k, offset=offset, filter=filter)[0]
-        weights = [example.weight for example in examples]
-        query = combined(vectors, weights, normalised=self.embedder.info.normalised)
+        query = self._combined(examples, vectors)
         return answers.unjudged(self._engine, query[None], k, offset=offset, filter=filter)[0]
+
+    @steady
+    def query_vector(self, examples: Sequence[Example]) -> NDArray[np.float32]:
+        """The embedding float32 [D] that `search_examples` searches with; raises as it does."""
+        require_wanted(examples)
+        vectors = self._vectors_of(examples)
+        return vectors[0] if len(examples) == 1 else self._combined(examples, vectors)
 
     def search_vectors(
         self,
@@ -118,6 +124,12 @@ class Searching:
         return answers.search(
             self._engine, self._judge, self._model, vectors, k, offset=offset, filter=filter
         )
+
+    def _combined(
+        self, examples: Sequence[Example], vectors: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        weights = [example.weight for example in examples]
+        return combined(vectors, weights, normalised=self.embedder.info.normalised)
 
     def _vectors_of(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """The embeddings float32 [N, D] of examples, in their order."""

@@ -10,6 +10,10 @@ from vizinho.serve.service import Service
 # A feature that always works here is `lambda _: True`; any other asks the service. What depends on
 # the model or the gallery must answer in no time: a page asks for it before anything else.
 OFFERED: dict[Feature, Callable[[Service], bool]] = {
+    "map": lambda _: True,
+    "explain": lambda service: service.gallery.explainable,
+    "feedback": lambda service: service.options.writable and service.gallery.keeps_feedback,
+    "duplicates": lambda service: service.options.writable and service.duplicates.offered,
     "write": lambda service: service.options.writable,
     "image_url": lambda service: bool(service.options.image_url_hosts),
 }

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import cast
 
 from fastapi import Request
 
 from vizinho.gallery import Gallery
 from vizinho.serve.duplicates import Finder
+from vizinho.serve.maps import Maps
 from vizinho.serve.metrics import Metrics
 from vizinho.serve.options import ServeOptions
 from vizinho.serve.work import WorkQueue
@@ -31,10 +33,14 @@ class Service:
     files: WorkQueue
     writes: WorkQueue
     metrics: Metrics
+    place: Path
+    """Folder or address that the gallery was opened by."""
     duplicates: Finder = field(init=False)
+    maps: Maps = field(init=False)
 
     def __post_init__(self) -> None:
         self.duplicates = Finder(lambda: self.gallery)
+        self.maps = Maps(lambda: self.gallery, self.place)
 
     def take(self, gallery: Gallery) -> None:
         """Answer from another gallery from here on; requests under way keep the one they have."""
@@ -44,6 +50,7 @@ class Service:
     def close(self) -> None:
         """Let running work end, then close the gallery."""
         self.duplicates.close()
+        self.maps.close()
         self.searches.close()
         self.files.close()
         self.writes.close()

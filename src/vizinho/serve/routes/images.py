@@ -80,14 +80,15 @@ async def image_bytes(
     row = await service.files.run(service.gallery.get, checked_key(key))
     tag = f'"{row.hash}"' if size is None else f'"{row.hash}-{size}"'
     headers = {"ETag": tag, "Cache-Control": f"public, max-age={KEEP_SECONDS}"}
-    if _matches(request.headers.get("if-none-match", ""), tag):
+    if matches(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     data, kind = await service.files.run(_bytes, service, key, size)
     # HEAD too: the server leaves the body out and keeps the length.
     return Response(data, media_type=kind, headers=headers)
 
 
-def _matches(asked: str, tag: str) -> bool:
+def matches(asked: str, tag: str) -> bool:
+    """Whether an ``If-None-Match`` names ``tag``, which is given with its quotes."""
     tags = [each.strip().removeprefix("W/") for each in asked.split(",")]
     return tag in tags or "*" in tags
 
