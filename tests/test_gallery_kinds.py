@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -17,11 +18,16 @@ from vizinho.errors import KeyNotFound
 from vizinho.gallery import Gallery, GalleryView, NewImage
 from vizinho.gallery.dedupe import find_duplicates
 from vizinho.gallery.examples import Example
-from vizinho.gallery.kinds import IDENTICAL, NEAR, SIMILAR, typed
+from vizinho.gallery.kinds import IDENTICAL, NEAR, SIMILAR, _Remembered, remembered, typed
 from vizinho.gallery.looks import LOOKS
 from vizinho.images import Crop
 
 SIZE = (240, 180)
+
+
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    remembered.clear()
 
 
 def as_jpeg(image: Image.Image, quality: int) -> bytes:
@@ -111,6 +117,7 @@ def test_looks_that_are_kept_spare_reading_and_change_nothing(gallery: Gallery) 
     assert sorted(read) == sorted(set(KINDS) - {"original.jpg"})
     assert not (gallery.path / LOOKS).exists()
     find_duplicates(gallery)
+    remembered.clear()
     read.clear()
     assert kinds(gallery, Example(ORIGINAL), read=noting) == KINDS
     assert set(read) == {key for key, kind in KINDS.items() if kind != SIMILAR} - {"original.jpg"}
@@ -122,6 +129,26 @@ def test_looks_that_are_kept_spare_reading_and_change_nothing(gallery: Gallery) 
     assert kinds(gallery, Example(ORIGINAL)) == KINDS
     assert (gallery.path / LOOKS).read_bytes() == b"no database"
     (gallery.path / LOOKS).unlink()
+
+
+def test_a_second_search_decodes_only_what_may_be_a_copy(gallery: Gallery) -> None:
+    kinds(gallery, Example(ORIGINAL))
+    read: list[str] = []
+
+    def noting(key: str) -> bytes:
+        read.append(key)
+        return gallery.image_bytes(key)[0]
+
+    assert kinds(gallery, Example(ORIGINAL), read=noting) == KINDS
+    assert set(read) == {key for key, kind in KINDS.items() if kind != SIMILAR} - {"original.jpg"}
+
+
+def test_what_is_remembered_is_bounded() -> None:
+    last = _Remembered(most=2)
+    for number in range(4):
+        last.put(str(number), np.full(3, number, np.float16))
+    assert [last.get(str(number)) is None for number in range(4)] == [True, True, False, False]
+    assert last.get("3").tolist() == [3, 3, 3]  # type: ignore[union-attr]
 
 
 def test_what_can_not_be_read_is_not_known(gallery: Gallery) -> None:

@@ -41,7 +41,34 @@ _TURNS = np.arange(8, dtype=np.uint8)
 # A picture may take 150 MB while it is large: so many are at a time, however many ask.
 _DECODING = threading.BoundedSemaphore(2)
 
+Look = NDArray[np.float16]
 Read = Callable[[str], bytes]
+
+
+class _Remembered:
+    """The looks [LENGTH] of the last contents that were decoded: who turns a page or moves a crop
+    asks for the same pictures again. 20,000 of them are 4 MB."""
+
+    def __init__(self, most: int = 20_000) -> None:
+        self._looks: dict[str, Look] = {}
+        self._most = most
+        self._lock = threading.Lock()
+
+    def get(self, content: str) -> Look | None:
+        return self._looks.get(content)
+
+    def put(self, content: str, look: Look) -> None:
+        with self._lock:
+            self._looks[content] = look
+            while len(self._looks) > self._most:
+                del self._looks[next(iter(self._looks))]
+
+    def clear(self) -> None:
+        with self._lock:
+            self._looks.clear()
+
+
+remembered = _Remembered()
 
 
 def typed(
@@ -86,7 +113,7 @@ class _Picture:
         bytes_of: Callable[[], bytes],
         *,
         content: str | None = None,
-        look: NDArray[np.float16] | None = None,
+        look: Look | None = None,
         crop: Crop | None = None,
     ) -> None:
         self._bytes_of, self._content, self._look, self._crop = bytes_of, content, look, crop
@@ -101,12 +128,20 @@ class _Picture:
     @cached_property
     def look(self) -> NDArray[np.float32]:
         """Its frequencies [LENGTH]."""
-        if self._look is not None:
-            return self._look.astype(np.float32)
+        known = self._look
+        if known is None and self.content is not None:
+            known = remembered.get(self.content)
+        if known is None:
+            known = self._looked_at()
+            if self.content is not None:
+                remembered.put(self.content, known)
+        return known.astype(np.float32)
+
+    def _looked_at(self) -> Look:
         if not self._reduced:
             return self._seen[0]
         with _DECODING:
-            return frequencies(load_image(self._data, target=_TARGET)).astype(np.float32)
+            return frequencies(load_image(self._data, target=_TARGET))
 
     @cached_property
     def turned(self) -> NDArray[np.float32]:
@@ -131,12 +166,12 @@ class _Picture:
         return self._crop is None and media_type(self._data) == "image/jpeg"
 
     @cached_property
-    def _seen(self) -> tuple[NDArray[np.float32], Image.Image, tuple[int, int]]:
+    def _seen(self) -> tuple[Look, Image.Image, tuple[int, int]]:
         """Frequencies, the picture made small, and the size at which it was decoded."""
         with _DECODING:
             image = load_image(self._data, target=_SHOWN) if self._reduced else self._whole()
             size = image.size
-            look = frequencies(image).astype(np.float32)
+            look = frequencies(image)
             image.thumbnail((_SHOWN * 2, _SHOWN * 2), Image.Resampling.BILINEAR, reducing_gap=None)
         return look, image, size
 
@@ -154,7 +189,7 @@ class _Judge:
         self,
         queries: Sequence[_Picture],
         rows: dict[str, Row],
-        looks: dict[str, NDArray[np.float16]],
+        looks: dict[str, Look],
         read: Read,
     ) -> None:
         self._queries, self._rows, self._looks, self._read = queries, rows, looks, read
@@ -189,9 +224,7 @@ class _Judge:
             raise
 
 
-def _query(
-    example: Example, rows: dict[str, Row], looks: dict[str, NDArray[np.float16]], read: Read
-) -> _Picture:
+def _query(example: Example, rows: dict[str, Row], looks: dict[str, Look], read: Read) -> _Picture:
     if example.key is None:
         source = example.picture
         assert source is not None
