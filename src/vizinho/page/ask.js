@@ -39,7 +39,7 @@ export function wire(complain) {
     const { naturalWidth: width, naturalHeight: height } = target;
     // The figure is as the picture is, so that what is drawn over it lies over the picture.
     by("shown").style.aspectRatio = `${width} / ${height}`;
-    by("shown").classList.toggle("wide", width >= height);
+    by("shown").classList.toggle("broad", width >= height);
   });
   onLanguage(() => draw(queries.all()));
 }

@@ -61,7 +61,8 @@ function open(done) {
     start();
   });
   app.addEventListener("click", () => {
-    const input = make("input", "", { type: "file", accept: "image/*", capture: "environment" });
+    const input = make("input", "", { type: "file", accept: "image/*" });
+    input.setAttribute("capture", "environment"); // a desktop's browser has no such property
     input.addEventListener("change", () => {
       answer = input.files[0] ?? null;
       dialog.close();
