@@ -14,6 +14,8 @@ const PREVIOUS = "M15 5l-7 7l7 7";
 const NEXT = "M9 5l7 7l-7 7";
 const CLOSE = "M6 6l12 12M18 6L6 18";
 
+let opening = false; // a double click opens one
+
 let chosen = { heat: true, strength: 70 }; // kept from one comparison to the next
 
 // Not "-0%".
@@ -148,7 +150,10 @@ function tools(dialog) {
 }
 
 export async function open({ query, results, index }) {
+  if (opening || document.querySelector("dialog.compare")) return;
+  opening = true;
   await style("compare.css");
+  opening = false;
   const dialog = make("dialog", "compare", { "aria-labelledby": "compare-title" });
   const explains = api.offers("explain");
   const tool = tools(dialog);

@@ -207,7 +207,7 @@ const weigh = (weight) => ({ key }) => {
 async function enlarge(match) {
   try {
     const large = await import("./compare.js");
-    const [query] = queries.all();
+    const query = queries.all().find(({ weight }) => weight > 0);
     const list = results.list();
     const index = list.findIndex(({ key }) => key === match.key);
     large.open({ query, result: match, results: list, index });
