@@ -7,6 +7,7 @@ embedding from it and compares before it explains anything.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,19 +76,27 @@ def read_tail(data: bytes | memoryview) -> Tail:
     """How the network in these bytes of ONNX ends. Raises NotExplainable for another end."""
     try:
         graph = read_graph(data)
-    except ValueError as error:
+        inside, unit = _unit(graph, OUTPUT)
+        views = tuple(_view(graph, name, factor) for name, factor in _sum(graph, inside))
+    except (ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
+        # What no exporter writes: a node without inputs, an axis that is text, a circle.
         raise NotExplainable(f"The network can't be read: {error}.", HINT) from error
-    inside, unit = _unit(graph, OUTPUT)
-    views = tuple(_view(graph, name, factor) for name, factor in _sum(graph, inside))
     return Tail(views, unit)
+
+
+def _past(graph: Graph, name: str, passed: Collection[str]) -> tuple[Node | None, str]:
+    """The operation that computes ``name``, past those ``passed``, and its output's name."""
+    for _ in range(len(graph.nodes) + 1):
+        node = graph.nodes.get(name)
+        if node is None or node.op not in passed:
+            return node, name
+        name = node.inputs[0]
+    raise ValueError("it goes round in a circle")
 
 
 def _made_by(graph: Graph, name: str) -> tuple[Node, str]:
     """The operation that computes ``name``, past those that only reshape, and its output's name."""
-    node = graph.nodes.get(name)
-    while node is not None and node.op in _RESHAPED:
-        name = node.inputs[0]
-        node = graph.nodes.get(name)
+    node, name = _past(graph, name, _RESHAPED)
     if node is None or not node.inputs:
         raise NotExplainable("The network does not end in pooling over a feature map.", HINT)
     return node, name
@@ -99,9 +108,7 @@ def _unit(graph: Graph, name: str) -> tuple[str, bool]:
     if node.op == "LpNormalization" and node.attributes.get("p", 2) == 2:
         return node.inputs[0], True
     if node.op == "Div":
-        norm = graph.nodes.get(node.inputs[1])
-        while norm is not None and norm.op in ("Expand", "Clip", "Max", "Identity"):
-            norm = graph.nodes.get(norm.inputs[0])
+        norm, _ = _past(graph, node.inputs[1], ("Expand", "Clip", "Max", "Identity"))
         if norm is not None and norm.op == "ReduceL2" and norm.inputs[0] == node.inputs[0]:
             return node.inputs[0], True
     return name, False
@@ -190,11 +197,13 @@ def _path(graph: Graph, name: str) -> tuple[bool, Place | None]:
         else:
             steps.append(node)
         name = node.inputs[0]
+        if len(steps) > len(graph.nodes):
+            raise ValueError("it goes round in a circle")
     return mirrored, _place(steps[::-1])
 
 
 def _mirrors(graph: Graph, node: Node) -> bool:
-    axes, by = (graph.constant(name) for name in node.inputs[3:5])
+    axes, by = [*map(graph.constant, node.inputs[3:5]), None, None][:2]
     if axes is None or by is None or [int(a) % 4 for a in axes] != [3] or list(by) != [-1]:
         raise NotExplainable("The network looks at a part of the picture.", HINT)
     return True
