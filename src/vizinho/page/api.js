@@ -115,10 +115,10 @@ function withPicture(path, query, fields, signal) {
   return ask(path, sent("POST", { ...given(query), ...all }, { signal }));
 }
 
-// Search with one picture or several; fields: k, offset, filter, kinds.
-export function search(queries, fields, signal) {
+// A request that carries one picture or several with weights.
+function withPictures(path, queries, fields, signal) {
   const [first] = queries;
-  if (queries.length === 1 && first.weight > 0) return withPicture("v1/search", first, fields, signal);
+  if (queries.length === 1 && first.weight > 0) return withPicture(path, first, fields, signal);
   const files = queries.filter(({ kind }) => kind === "file");
   const examples = queries.map((query) => ({
     ...(query.kind === "file" ? { image: files.indexOf(query) } : given(query)),
@@ -126,9 +126,12 @@ export function search(queries, fields, signal) {
     ...(query.crop && { crop: query.crop }),
   }));
   const all = { ...fields, examples };
-  if (!files.length) return ask("v1/search", sent("POST", all, { signal }));
-  return ask("v1/search", { method: "POST", body: form(all, files), signal });
+  if (!files.length) return ask(path, sent("POST", all, { signal }));
+  return ask(path, { method: "POST", body: form(all, files), signal });
 }
+
+// fields: k, offset, filter, kinds.
+export const search = (queries, fields, signal) => withPictures("v1/search", queries, fields, signal);
 
 // Which regions of the query and of the picture `key` made the match.
 export const explain = (query, key, signal) => withPicture("v1/explain", query, { with: key }, signal);
@@ -139,7 +142,7 @@ export const map = (signal) => ask("v1/map", { whole: true, signal });
 export const tile = (number, version) =>
   at(`v1/map/tiles/${number}?version=${encodeURIComponent(version)}`);
 
-export const place = (query, signal) => withPicture("v1/map/place", query, {}, signal);
+export const place = (queries, signal) => withPictures("v1/map/place", queries, {}, signal);
 
 const encoded = (blob) =>
   new Promise((done, failed) => {
