@@ -23,7 +23,8 @@ pytestmark = NEEDS_CHROMIUM
 
 
 FOCUSED = """() => document.activeElement.id || document.activeElement.dataset.language
-    || document.activeElement.dataset.view || document.activeElement.className || document.activeElement.textContent"""
+    || document.activeElement.dataset.view || document.activeElement.className
+    || document.activeElement.textContent"""
 
 
 def test_keyboard_alone(visit: Visit) -> None:

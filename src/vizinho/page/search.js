@@ -146,8 +146,10 @@ function clearTrouble() {
 // The next results, below those that are there.
 async function more({ focus = false } = {}) {
   const { found } = shown ?? {};
-  if (!found?.more || found.loading) return;
-  found.loading = true;
+  if (!found?.more) return;
+  found.jump ||= focus;
+  if (found.loading) return;
+  Object.assign(found, { loading: true, failed: false });
   complain(by("more-problem"), null);
   const chosen = tools.chosen();
   const before = found.results.length;
@@ -162,15 +164,19 @@ async function more({ focus = false } = {}) {
     found.more = next.results.length === chosen.k && offset + chosen.k <= FARTHEST;
   } catch (error) {
     if (error.name === "AbortError") return;
+    found.failed = true;
     if (shown?.found === found) complain(by("more-problem"), error, () => more({ focus }));
   } finally {
     found.loading = false;
   }
   if (shown?.found !== found) return;
   results.busy(false);
+  // A button that goes away takes the focus with it.
+  const jump = found.jump || (!found.more && document.activeElement === by("next"));
+  found.jump = false;
   results.draw(found, { quiet: true });
   announce(by("status").textContent);
-  if (focus) results.focus(before);
+  if (jump && !found.failed) results.focus(before);
 }
 
 // More on scroll: only once somebody scrolls, only while they are in order of distance (sorted
@@ -180,7 +186,8 @@ function watchScrolling() {
   let willing = false;
   const load = () => {
     const { found } = shown ?? {};
-    if (near && willing && found && !found.sort && found.known !== false) more();
+    if (!near || !willing || !found || found.failed) return;
+    if (!found.sort && found.known !== false) more();
   };
   new IntersectionObserver(
     (seen) => {
