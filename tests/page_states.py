@@ -232,7 +232,8 @@ def uploaded(page: Page) -> Iterator[None]:
 def duplicates(page: Page) -> Iterator[None]:
     restart(page)
     go(page, "care", "duplicates")
-    expect(page.locator(".group").first).to_be_visible()
+    # Two processes' start and a comparison of all with all: long, on a machine that trains.
+    expect(page.locator(".group").first).to_be_visible(timeout=180_000)
     settle(page)
     yield
 

@@ -19,7 +19,7 @@ def browser() -> Iterator[Browser]:
     # and no other test could run one of its own.
     with sync_playwright() as playwright:
         # Patient: the machine that runs this may be busy with a training.
-        expect.set_options(timeout=30_000)
+        expect.set_options(timeout=60_000)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()

@@ -125,8 +125,8 @@ def test_nothing_moves_while_it_searches(quiet: Visit) -> None:
     page.locator(".sample").first.click()
     expect(page.locator("#grid")).to_have_attribute("aria-busy", "true")
     assert page.evaluate(MOVING) == []
-    page.unroute("**/v1/search")
     held[0].continue_()
+    page.unroute("**/v1/search")
     settle(page)
 
 
