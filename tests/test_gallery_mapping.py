@@ -24,7 +24,7 @@ from vizinho.gallery.atlas import COUNT, SIDE, tile, tiles_of
 from vizinho.gallery.mapping import PARTS, folder_of, make_map, start_child, state_of
 from vizinho.gallery.plane import LARGEST, along_curve, read_map
 
-PATIENCE = 120.0
+PATIENCE = 600.0
 
 
 @pytest.fixture
@@ -157,7 +157,7 @@ def test_neighbours_on_the_curve_are_neighbours_on_the_plane() -> None:
 
 @pytest.mark.usefixtures("plain_plane")
 def test_tiles_hold_the_pictures_in_the_maps_order(tmp_path: Path, toy_bundle: Path) -> None:
-    colours = {f"{n:03d}.png": (n % 256, 90, 255 - n % 256) for n in range(300)}
+    colours = {f"{n:03d}.png": (n % 256, 90 + 60 * (n // 256), 255 - n % 256) for n in range(300)}
     with Gallery.create(tmp_path / "g.vizinho", model=toy_bundle) as gallery:
         items = [NewImage(encode(plain(c, (70, 50))), key=k) for k, c in colours.items()]
         items[7] = NewImage(items[7].source, key="007.png", store=False, url="http://elsewhere/7")

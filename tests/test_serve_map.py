@@ -32,7 +32,7 @@ from vizinho.gallery import Gallery, NewImage
 from vizinho.gallery.mapping import make_map
 from vizinho.gallery.plane import LARGEST, read_map
 
-PATIENCE = 240.0
+PATIENCE = 600.0
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ VERBS = (
     "info",
     "export",
     "import",
+    "map",
     "dedupe",
     "feedback",
     "doctor",

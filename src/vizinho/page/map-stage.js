@@ -175,7 +175,8 @@ export class Stage {
     if (this.lit) this.query();
     if (this.chosen >= 0 && seen[grid.label[this.chosen]]) this.ring(this.chosen);
     this.fetch();
-    Object.assign(this.canvas.dataset, { zoom: view.zoom.toFixed(2), side: Math.round(this.side) });
+    const { dataset } = this.canvas;
+    Object.assign(dataset, { zoom: view.zoom.toFixed(2), side: Math.round(this.side), lit: this.lit?.near.length ?? 0 });
   }
 
   box() {
