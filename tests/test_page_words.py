@@ -17,9 +17,8 @@ LANGUAGES = ("en", "pt")
 ALIKE = {"Top-1"}
 
 _TEXT = r'"(?:[^"\\]|\\.)*"'
-_ENTRY = re.compile(
-    rf'\s*"(?P<name>[\w. -]+)":\s*(?:(?P<text>{_TEXT})|\{{(?P<forms>[^}}]*(?:\{{\w+\}}[^}}]*)*)\}}),'
-)
+_FORMS = r"\{(?P<forms>[^}]*(?:\{\w+\}[^}]*)*)\}"
+_ENTRY = re.compile(rf'\s*"(?P<name>[\w. -]+)":\s*(?:(?P<text>{_TEXT})|{_FORMS}),')
 _FORM = re.compile(rf"\s*(?P<form>one|few|many|other):\s*(?P<text>{_TEXT}),?")
 _PLACE = re.compile(r"\{(\w+)\}")
 _STRING = re.compile(r'"((?:[^"\\\n]|\\.)*)"|`((?:[^`\\]|\\.)*)`')
