@@ -31,7 +31,7 @@ def start(gallery: Path, kinds: Sequence[str], groups: IO[bytes]) -> subprocess.
     """
     # With one thread: all cores but a share of one are for others.
     code = (
-        "import os, sys; os.nice(10); sys.path.insert(0, sys.argv[1])\n"
+        "import os, sys; os.nice(5); sys.path.insert(0, sys.argv[1])\n"
         "from contextlib import suppress\n"
         "with suppress(ImportError): import faiss; faiss.omp_set_num_threads(1)\n"
         "from vizinho.gallery.review import run\n"

@@ -91,7 +91,8 @@ function building({ done, of }) {
   if (of) Object.assign(parts.bar, { max: of, value: done });
   else parts.bar.removeAttribute("value");
   const values = { done: number(done), of: number(of ?? 0) };
-  parts.note.textContent = `${t("care.building")} ${done ? t(of ? "care.of" : "care.compared", values) : ""}`;
+  const sofar = done ? t(of ? "care.of" : "care.compared", values) : "";
+  parts.note.textContent = [t("care.building"), sofar].join(" ");
   parts.groups.replaceChildren();
   parts.all.hidden = parts.pages.node.hidden = true;
 }
@@ -122,9 +123,10 @@ function draw() {
   words();
   parts.bar.hidden = true;
   const groups = shown();
-  const skipped = found.skipped ? ` ${plural("care.unread", found.skipped)}` : "";
+  const skipped = found.skipped ? plural("care.unread", found.skipped) : "";
   const counted = plural("care.groups", found.total, { of: number(found.pictures) });
-  parts.note.textContent = (found.total ? counted : t("care.groups.none", { of: number(found.pictures) })) + skipped;
+  const none = t("care.groups.none", { of: number(found.pictures) });
+  parts.note.textContent = [found.total ? counted : none, skipped].join(" ");
   parts.groups.replaceChildren(...groups.map(drawGroup));
   const from = number(found.offset + 1);
   const to = number(found.offset + found.groups.length);
@@ -139,7 +141,9 @@ function drawAll(groups = shown()) {
 }
 
 function drawGroup(group) {
-  const title = make("h3", "", { textContent: `${t(`care.kind.${group.kind}`)} · ${plural("care.pictures", group.members.length)}` });
+  const title = make("h3", "", {
+    textContent: [t(`care.kind.${group.kind}`), plural("care.pictures", group.members.length)].join(" · "),
+  });
   const go_ = make("button", "button danger");
   const stay = make("button", "button second", { textContent: t("care.leave") });
   const note = make("span", "quiet");

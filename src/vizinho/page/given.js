@@ -44,8 +44,10 @@ function draw() {
   parts.title.textContent = t("care.part.feedback");
   parts.file.textContent = t("care.export");
   parts.file.hidden = !(right + wrong);
+  const right_ = plural("care.given.right", right);
+  const wrong_ = plural("care.given.wrong", wrong);
   parts.note.textContent = right + wrong
-    ? `${plural("care.given.right", right)}, ${plural("care.given.wrong", wrong)}. ${t("care.given.for")}`
+    ? [`${right_}, ${wrong_}.`, t("care.given.for")].join(" ")
     : t("care.given.none");
   parts.list.replaceChildren(...found.marks.map(drawMark));
   const span = { from: number(offset + 1), to: number(offset + found.marks.length), of: number(right + wrong) };

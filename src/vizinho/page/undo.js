@@ -35,12 +35,20 @@ export function toast(text, act, fn) {
   return { node, bar };
 }
 
-// Counts down, but not while somebody points at it or has it under the keyboard's focus.
+// Counts down, but not while somebody goes to it, with the mouse or the keyboard. A mouse that only
+// lies where it appeared has not gone to it.
 function count({ node, bar }, seconds, over) {
   let left = seconds * 1000;
+  let held = false;
+  node.addEventListener("pointermove", ({ movementX, movementY }) => {
+    held ||= Boolean(movementX || movementY);
+  });
+  node.addEventListener("pointerleave", () => {
+    held = false;
+  });
   const clock = setInterval(() => {
     if (!node.isConnected) return clearInterval(clock);
-    if (node.matches(":hover, :focus-within")) return;
+    if (held || node.matches(":focus-within")) return;
     left -= TICK;
     bar.style.transform = `scaleX(${Math.max(0, left / (seconds * 1000))})`;
     if (left > 0) return;
@@ -81,7 +89,7 @@ async function send(batch, leaving = false) {
     tell(removed);
   } catch (error) {
     const { title, detail } = asProblem(error);
-    say(`${plural("care.kept", batch.keys.length)} ${title}. ${detail}`);
+    say([plural("care.kept", batch.keys.length), `${title}.`, detail].join(" "));
   }
   batch.keys.forEach((key) => going.delete(key));
   tell();

@@ -4,7 +4,7 @@ import * as api from "./api.js";
 import { offerLabels } from "./care.js";
 import { announce, make } from "./dom.js";
 import { address, go } from "./router.js";
-import { has, megabytes, number, onLanguage, plural, t } from "./words.js";
+import { has, language, megabytes, number, onLanguage, plural, t } from "./words.js";
 
 const AT_ONCE = 2; // requests; the server writes one after the other anyway
 const FILES = 8; // in one request
@@ -75,8 +75,10 @@ function dropping() {
     over(event);
     if (!event.defaultPrevented) return;
     // Asked for at once: after the event they are gone.
+    const found = [...event.dataTransfer.files].map((file) => ({ file, name: file.name }));
     const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-    const found = [];
+    if (!entries.length) return take(found);
+    found.length = 0;
     for (const entry of entries) await walk(entry, found);
     take(found);
   });
@@ -295,14 +297,14 @@ function draw() {
     ? [run.failed.length && act("care.retry", again), run.added && act("care.see", () => go({ part: null, label: null, page: null }))]
     : [act("care.stop", stop)];
   // Not made anew while nothing changed: the focus would be lost.
-  const shape = `${t("care.stop")} ${run.over} ${run.failed.length} ${run.added > 0}`;
+  const shape = `${language()} ${run.over} ${run.failed.length} ${run.added > 0}`;
   if (parts.acts.dataset.shape !== shape) parts.acts.replaceChildren(...acts.filter(Boolean));
   parts.acts.dataset.shape = shape;
   lists();
 }
 
 function lists() {
-  const shape = `${t("care.stop")} ${run.skipped.length} ${run.there.length} ${run.failed.length}`;
+  const shape = `${language()} ${run.skipped.length} ${run.there.length} ${run.failed.length}`;
   if (parts.list.dataset.shape === shape) return;
   parts.list.dataset.shape = shape;
   const section = (title, lines, open) => {
