@@ -20,7 +20,6 @@ export default {
   "frame.on": { one: "on {n} picture", other: "on {n} pictures" },
   "frame.pictures": "Pictures",
   "frame.docs": "HTTP API",
-
   "search.yours": "Your picture",
   "search.drop": "Drop a picture here",
   "search.tap": "Tap to choose",
@@ -61,14 +60,10 @@ export default {
   "search.none": "No results",
   "search.empty": "The gallery is empty",
   "search.filtered": "No picture here has this label",
-  "search.summary": {
-    one: "{n} found in {ms} ms, nearest: {name} at {distance}",
-    other: "{n} found in {ms} ms, nearest: {name} at {distance}",
-  },
-  "search.guesses": {
-    one: "Nothing here is alike. One guess is greyed below.",
-    other: "Nothing here is alike. The {n} best guesses are greyed below.",
-  },
+  "search.summary":
+    { one: "{n} found in {ms} ms, nearest: {name} at {distance}", other: "{n} found in {ms} ms, nearest: {name} at {distance}" },
+  "search.guesses":
+    { one: "Nothing here is alike. One guess is greyed below.", other: "Nothing here is alike. The {n} best guesses are greyed below." },
   "search.kind.identical": "Identical",
   "search.kind.near-duplicate": "Near-duplicate",
   "search.kind.similar": "Similar",
@@ -94,7 +89,6 @@ export default {
   "search.minus.do": "Add one that the results should be like, or turn one around.",
   "search.single": "This server searches with one picture at a time",
   "search.single.do": "Remove all but one.",
-
   "crop.start": "Point at a part",
   "crop.clear": "Use the whole picture",
   "crop.hint": "Draw a box on the picture to search with that part of it",
@@ -105,7 +99,6 @@ export default {
   "crop.bottom right": "Bottom right corner of the part",
   "crop.said": "Part: {width} wide and {height} high, {left} from the left and {top} from the top",
   "crop.cleared": "The whole picture",
-
   "compare.title": "Side by side",
   "compare.at": "{at} of {of}: {name}",
   "compare.query": "Your picture",
@@ -131,7 +124,6 @@ export default {
   "compare.sum.bias":
     "The match (similarity {similarity}): {query} of it from regions of your picture, {match} from regions of the result. The rest is in every picture.",
   "compare.apart": "The two have nothing in common (similarity {similarity}), so there is nothing to share out.",
-
   "camera.title": "Take a picture",
   "camera.name": "photo",
   "camera.live": "What the camera sees",
@@ -146,7 +138,6 @@ export default {
   "camera.NotReadableError": "The camera is in use by another program.",
   "camera.unsupported":
     "This browser shows no live picture here: it does so only for addresses that begin with https.",
-
   "care.parts": "Parts of the gallery",
   "care.part.pictures": "Pictures",
   "care.part.add": "Add",
@@ -240,7 +231,6 @@ export default {
   "care.given.none": "Nothing yet. Search, then mark results as right or wrong.",
   "care.gone": "no longer in the gallery",
   "care.part.of": "a part",
-
   "map.title": "The map",
   "map.label": "Map of the gallery",
   "map.count": { one: "{n} picture.", other: "{n} pictures." },
@@ -265,7 +255,6 @@ export default {
   "map.clear": "Search for nothing",
   "error.map_failed": "The map could not be made",
   "error.map_failed.do": "Why is in the server's log. It is tried again after a minute.",
-
   "error.page": "Something broke on this page",
   "error.page.do": "Reload it and try again.",
   "error.again": "Try again",

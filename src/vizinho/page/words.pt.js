@@ -20,7 +20,6 @@ export default {
   "frame.on": { one: "em {n} imagem", other: "em {n} imagens" },
   "frame.pictures": "Imagens",
   "frame.docs": "API HTTP",
-
   "search.yours": "Sua imagem",
   "search.drop": "Solte uma imagem aqui",
   "search.tap": "Toque para escolher",
@@ -61,14 +60,10 @@ export default {
   "search.none": "Nenhum resultado",
   "search.empty": "A galeria está vazia",
   "search.filtered": "Nenhuma imagem daqui tem esse rótulo",
-  "search.summary": {
-    one: "{n} encontrada em {ms} ms, a mais próxima: {name} a {distance}",
-    other: "{n} encontradas em {ms} ms, a mais próxima: {name} a {distance}",
-  },
-  "search.guesses": {
-    one: "Não há nada parecido aqui. Abaixo, em cinza, um palpite.",
-    other: "Não há nada parecido aqui. Abaixo, em cinza, os {n} melhores palpites.",
-  },
+  "search.summary":
+    { one: "{n} encontrada em {ms} ms, a mais próxima: {name} a {distance}", other: "{n} encontradas em {ms} ms, a mais próxima: {name} a {distance}" },
+  "search.guesses":
+    { one: "Não há nada parecido aqui. Abaixo, em cinza, um palpite.", other: "Não há nada parecido aqui. Abaixo, em cinza, os {n} melhores palpites." },
   "search.kind.identical": "Idêntica",
   "search.kind.near-duplicate": "Quase idêntica",
   "search.kind.similar": "Parecida",
@@ -94,7 +89,6 @@ export default {
   "search.minus.do": "Adicione uma com a qual os resultados devam se parecer, ou inverta uma delas.",
   "search.single": "Este servidor busca com uma imagem por vez",
   "search.single.do": "Deixe só uma.",
-
   "crop.start": "Apontar uma parte",
   "crop.clear": "Usar a imagem inteira",
   "crop.hint": "Desenhe um retângulo na imagem para buscar só com essa parte",
@@ -105,7 +99,6 @@ export default {
   "crop.bottom right": "Canto inferior direito da parte",
   "crop.said": "Parte: {width} de largura e {height} de altura, a {left} da esquerda e {top} do topo",
   "crop.cleared": "A imagem inteira",
-
   "compare.title": "Lado a lado",
   "compare.at": "{at} de {of}: {name}",
   "compare.query": "Sua imagem",
@@ -131,7 +124,6 @@ export default {
   "compare.sum.bias":
     "Da semelhança ({similarity}), {query} vem de regiões da sua imagem e {match}, de regiões do resultado. O resto é comum a todas as imagens.",
   "compare.apart": "As duas não têm nada em comum (semelhança {similarity}): não há o que repartir.",
-
   "camera.title": "Tirar uma foto",
   "camera.name": "foto",
   "camera.live": "O que a câmera vê",
@@ -146,7 +138,6 @@ export default {
   "camera.NotReadableError": "A câmera está sendo usada por outro programa.",
   "camera.unsupported":
     "Este navegador não mostra a imagem ao vivo aqui: isso só funciona em endereços que começam com https.",
-
   "care.parts": "Partes da galeria",
   "care.part.pictures": "Imagens",
   "care.part.add": "Adicionar",
@@ -240,7 +231,6 @@ export default {
   "care.given.none": "Nada ainda. Faça uma busca e marque os resultados como certos ou errados.",
   "care.gone": "não está mais na galeria",
   "care.part.of": "uma parte",
-
   "map.title": "O mapa",
   "map.label": "Mapa da galeria",
   "map.count": { one: "{n} imagem.", other: "{n} imagens." },
@@ -265,7 +255,6 @@ export default {
   "map.clear": "Limpar a busca",
   "error.map_failed": "Não foi possível fazer o mapa",
   "error.map_failed.do": "O motivo está no log do servidor. Ele tenta de novo depois de um minuto.",
-
   "error.page": "Algo deu errado nesta página",
   "error.page.do": "Recarregue e tente de novo.",
   "error.again": "Tentar de novo",
