@@ -164,9 +164,10 @@ def test_results_are_sorted_without_asking_again(visit: Visit) -> None:
     before = keys(page)
     asked = len([each for each in visit.requests if each.method == "POST"])
     page.locator("#sort").select_option("name")
-    assert keys(page) == sorted(before)
     expect(page.locator("#said")).to_have_text("Sorted by name")
+    assert keys(page) == sorted(before)
     page.locator("#sort").select_option("label")
+    expect(page.locator("#said")).to_have_text("Sorted by label")
     labels = tiles(page).locator(".label").all_inner_texts()
     assert labels == sorted(labels)
     assert asked_for(page) == {"sort": ["label"]}
@@ -174,6 +175,7 @@ def test_results_are_sorted_without_asking_again(visit: Visit) -> None:
     itself = page.locator(f'.tile[data-key="{key_of(7)}"] .open')
     assert (itself.get_attribute("aria-label") or "").startswith("1. ")
     page.locator("#sort").select_option(label="distance")
+    expect(page.locator("#said")).to_have_text("Sorted by distance")
     assert keys(page) == before
     assert len([each for each in visit.requests if each.method == "POST"]) == asked
 
