@@ -107,7 +107,7 @@ function take(found) {
   const files = found.filter(({ name }) => !HIDDEN.test(name.split("/").at(-1)));
   if (!files.length) return;
   if (!run || run.over) {
-    run = { queue: [], files: 0, done: 0, bytes: 0, sent: 0, added: 0, there: [], skipped: [], failed: [], open: new Map(), over: false, begun: performance.now() };
+    run = { queue: [], files: 0, done: 0, bytes: 0, sent: 0, added: 0, there: [], skipped: [], failed: [], open: new Map(), requests: new Set(), over: false, begun: performance.now(), before: 0 };
   }
   const limit = api.about.model.max_upload_bytes;
   const good = [];
@@ -192,6 +192,7 @@ function post(now, batch) {
       draw();
     };
     request.onloadend = () => {
+      now.requests.delete(request);
       let body = null;
       try {
         body = JSON.parse(request.responseText);
@@ -200,8 +201,7 @@ function post(now, batch) {
       }
       done({ status: request.status, body, again: Number(request.getResponseHeader("Retry-After")) });
     };
-    now.stops ??= new Set();
-    now.stops.add(() => request.abort());
+    now.requests.add(request);
     request.open("POST", api.at("v1/images"));
     request.send(form);
   });
@@ -223,7 +223,7 @@ function passed(now, batch) {
 function stop() {
   run.over = run.stopped = true;
   run.queue.length = 0;
-  run.stops?.forEach((abort) => abort());
+  run.requests.forEach((request) => request.abort());
   finish();
 }
 
@@ -242,6 +242,7 @@ function again() {
     run.sent -= file.size;
     run.bytes -= file.size;
   }
+  Object.assign(run, { begun: performance.now(), before: run.sent });
   queue(files);
 }
 
@@ -257,7 +258,7 @@ function summary() {
 function sofar() {
   const sent = run.sent + [...run.open.values()].reduce((sum, bytes) => sum + bytes, 0);
   const seconds = (performance.now() - run.begun) / 1000;
-  const rate = sent / seconds;
+  const rate = (sent - run.before) / seconds;
   parts.bar.value = run.bytes ? sent / run.bytes : 0;
   const left = (run.bytes - sent) / rate;
   return [
