@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { kilobytes, pageOf, pager } from "./care.js";
-import { make, picture } from "./dom.js";
+import { make, picture, style } from "./dom.js";
 import { complain } from "./problem.js";
 import { go, params } from "./router.js";
 import { nameOf } from "./tile.js";
@@ -23,6 +23,7 @@ const left = new Set(); // first keys of groups that stay as they are
 
 export async function show(box) {
   inside = true;
+  await style("review.css");
   if (!parts) build(box);
   await load();
 }

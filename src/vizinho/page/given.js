@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { pageOf, pager } from "./care.js";
-import { make, picture } from "./dom.js";
+import { make, picture, style } from "./dom.js";
 import { marks } from "./marks.js";
 import { complain } from "./problem.js";
 import { date, number, onLanguage, plural, t } from "./words.js";
@@ -12,6 +12,7 @@ let parts = null;
 let found = null;
 
 export async function show(box) {
+  await style("review.css");
   if (!parts) build(box);
   await load();
 }

@@ -2,8 +2,10 @@
 
 import * as api from "./api.js";
 import { offerLabels } from "./care.js";
-import { announce, make } from "./dom.js";
+import { announce, make, style } from "./dom.js";
+import { dropped, HIDDEN } from "./folders.js";
 import { address, go } from "./router.js";
+import { upload } from "./sending.js";
 import { has, language, megabytes, number, onLanguage, plural, t } from "./words.js";
 
 const AT_ONCE = 2; // requests; the server writes one after the other anyway
@@ -11,14 +13,14 @@ const FILES = 8; // in one request
 const BYTES = 8_000_000;
 const TRIES = 5;
 const SHOWN = 200;
-const HIDDEN = /^(\.|Thumbs\.db$|desktop\.ini$)/i; // what systems leave in folders
 
 let parts = null;
 let run = null;
 let inside = false;
 
-export function show(box) {
+export async function show(box) {
   inside = true;
+  await style("upload.css");
   if (!parts) build(box);
 }
 
@@ -74,31 +76,8 @@ function dropping() {
   document.addEventListener("drop", async (event) => {
     over(event);
     if (!event.defaultPrevented) return;
-    // Asked for at once: after the event they are gone.
-    const found = [...event.dataTransfer.files].map((file) => ({ file, name: file.name }));
-    const entries = [...event.dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-    if (!entries.length) return take(found);
-    found.length = 0;
-    for (const entry of entries) await walk(entry, found);
-    take(found);
+    take(await dropped(event.dataTransfer));
   });
-}
-
-async function walk(entry, found) {
-  if (HIDDEN.test(entry.name)) return;
-  const called = (how) => new Promise((done, failed) => how(done, failed));
-  if (entry.isFile) {
-    const file = await called((...ways) => entry.file(...ways)).catch(() => null);
-    if (file) found.push({ file, name: entry.fullPath.slice(1) });
-    return;
-  }
-  const reader = entry.createReader();
-  for (;;) {
-    // A reader gives a hundred at a time.
-    const some = await called((...ways) => reader.readEntries(...ways)).catch(() => []);
-    if (!some.length) return;
-    for (const each of some) await walk(each, found);
-  }
 }
 
 const skip = (name, code, reason = "") => run.skipped.push({ name, code, reason });
@@ -185,25 +164,9 @@ function post(now, batch) {
   if (batch.label) form.append("label", batch.label);
   form.append("keep_names", "true");
   for (const { file, name } of batch.files) form.append("image", file, name);
-  const request = new XMLHttpRequest(); // fetch does not say how much was sent
-  return new Promise((done) => {
-    request.upload.onprogress = ({ loaded, total }) => {
-      now.open.set(batch, (batch.size * loaded) / (total || 1));
-      draw();
-    };
-    request.onloadend = () => {
-      now.requests.delete(request);
-      let body = null;
-      try {
-        body = JSON.parse(request.responseText);
-      } catch {
-        // a proxy's page, or nothing
-      }
-      done({ status: request.status, body, again: Number(request.getResponseHeader("Retry-After")) });
-    };
-    now.requests.add(request);
-    request.open("POST", api.at("v1/images"));
-    request.send(form);
+  return upload(form, now.requests, (share) => {
+    now.open.set(batch, batch.size * share);
+    draw();
   });
 }
 
