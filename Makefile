@@ -30,10 +30,10 @@ endif
 
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help demo test sam lighthouse lint bench docs clean
+.PHONY: help demo test sam lighthouse lint bench docs screenshots clean
 
 help:  ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 19
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 20
 
 demo: $(VENV)/.run  ## index the 10,000 CIFAR-10 test images and search them at http://127.0.0.1:8000
 	@$(BIN)/vizinho fetch cifar10
@@ -61,6 +61,11 @@ bench: $(VENV)/.test  ## one script per question; the last line of each is JSON
 docs: $(VENV)/.test  ## rewrite the generated parts of docs/
 	@$(BIN)/python scripts/make_docs.py
 
+screenshots: $(VENV)/.test  ## take the pictures of the page in docs/images; ARGS="--only map"
+	@$(BIN)/vizinho fetch cifar10
+	@$(BIN)/vizinho index cifar10:test --gallery build/screenshots.vizinho
+	@$(BIN)/python scripts/screenshot.py --gallery build/screenshots.vizinho $(ARGS)
+
 clean:  ## forget the environment, the demo's gallery and all caches
 	rm -rf $(VENV) $(SAM) $(NODE) build dist "$(GALLERY)" .pytest_cache .mypy_cache .ruff_cache
 	find src tests scripts benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -72,8 +77,8 @@ $(BIN)/python:
 
 # The stamps: pyproject.toml decides what is installed, so a stamp older than it is stale.
 $(VENV)/.run: pyproject.toml | $(BIN)/python
-	@echo "Installing what searching needs (once, about a minute) ..."
-	@$(PIP) --editable .
+	@echo "Installing what searching and the page's map need (once, about a minute) ..."
+	@$(PIP) --editable ".[report]"
 	@touch $@
 
 # The pin comes first: pip would else take the newest torch with its gigabytes of GPU libraries.

@@ -39,7 +39,7 @@ def make(checkout: Path, *arguments: str, **env: str) -> str:
 
 def test_the_demo_installs_no_torch(checkout: Path) -> None:
     plan = make(checkout, "--dry-run", "demo")
-    assert "--editable ." in plan
+    assert "--editable \".[report]\"" in plan
     assert "vizinho index cifar10:test" in plan
     assert "vizinho serve" in plan
     assert "torch" not in plan.replace("no torch", "")
@@ -74,7 +74,10 @@ def test_the_data_folder_beside_the_checkout_comes_first(checkout: Path) -> None
 
 def test_help_lists_every_target(checkout: Path) -> None:
     shown = {line.split()[1] for line in make(checkout, "help").splitlines()}
-    assert shown == {"help", "demo", "test", "sam", "lighthouse", "lint", "bench", "docs", "clean"}
+    assert shown == {
+        *("help", "demo", "test", "sam", "lighthouse", "lint"),
+        *("bench", "docs", "screenshots", "clean"),
+    }
 
 
 SUITE = """

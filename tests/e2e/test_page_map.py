@@ -55,6 +55,12 @@ class Shown:
     map: dict[str, Any]
 
     @property
+    def ground(self) -> tuple[int, ...]:
+        """The canvas's colour where nothing is drawn."""
+        look = "canvas => getComputedStyle(canvas).backgroundColor"
+        return tuple(map(int, re.findall(r"\d+", self.page.locator(".map-canvas").evaluate(look))))
+
+    @property
     def page(self) -> Page:
         return self.visit.page
 
@@ -89,8 +95,8 @@ class Shown:
         if around is not None:
             box = [round(around[0] - reach), round(around[1] - reach), 2 * reach, 2 * reach]
         raw = base64.b64decode(self.page.locator(".map-canvas").evaluate(script, box))
-        found = np.frombuffer(raw, np.uint8).reshape(-1, 4)
-        return found[found[:, 3] > 200][:, :3].astype(int)
+        found = np.frombuffer(raw, np.uint8).reshape(-1, 4)[:, :3].astype(int)
+        return found[np.abs(found - self.ground).max(axis=1) > 8]
 
     def share(self, colour: tuple[int, ...], **where: Any) -> float:
         """How much of what is drawn there has a colour."""

@@ -34,7 +34,7 @@ export function shape(context, label, x, y, r) {
   SHAPES[label % SHAPES.length](context, x, y, r);
 }
 
-// A mark as offsets into pixels `width` wide, with the colour of each: whole ones, then edges.
+// A mark as offsets into pixels `width` wide: those that are whole, and its edges.
 function stamp(label, colour, ground, r, width) {
   const half = Math.ceil(r * 1.5 + 1);
   const side = 2 * half + 1;
@@ -47,23 +47,29 @@ function stamp(label, colour, ground, r, width) {
   context.globalAlpha = 1;
   context.fill();
   const found = new Uint32Array(context.getImageData(0, 0, side, side).data.buffer);
-  const order = [...found.keys()].filter((i) => found[i] >>> 24 > 20);
-  const whole = order.filter((i) => found[i] >>> 24 > 240);
-  const all = [...whole, ...order.filter((i) => found[i] >>> 24 <= 240)];
+  const place = (i) => (Math.floor(i / side) - half) * width + (i % side) - half;
+  const all = [...found.keys()];
+  const whole = all.filter((i) => found[i] >>> 24 > 235);
+  const edge = all.filter((i) => found[i] >>> 24 <= 235 && found[i] >>> 24 > 40);
+  // Of an edge: what is kept of the pixel below, and what comes on top, two colours in one number.
+  const share = (i) => (found[i] >>> 24) + 1;
   return {
-    at: Int32Array.from(all, (i) => (Math.floor(i / side) - half) * width + (i % side) - half),
-    colour: Uint32Array.from(all, (i) => found[i]),
-    whole: whole.length,
+    colour: opaque(colour),
+    whole: Int32Array.from(whole, place),
+    edge: Int32Array.from(edge, place),
+    kept: Int32Array.from(edge, (i) => 256 - share(i)),
+    redBlue: Int32Array.from(edge, (i) => Math.imul(found[i] & 0xff00ff, share(i))),
+    green: Int32Array.from(edge, (i) => ((found[i] >>> 8) & 255) * share(i)),
   };
 }
 
-const mixed = (under, over) => {
-  const share = over >>> 24;
-  if (under >>> 24 < 250) return under >>> 24 > share ? under : over;
-  const mix = (shift) =>
-    ((((under >>> shift) & 255) * (255 - share) + ((over >>> shift) & 255) * share) / 255) << shift;
-  return (0xff000000 | mix(16) | (mix(8) & 0xff00) | (mix(0) & 0xff)) >>> 0;
-};
+// "#0c64a8" or "rgb(12, 100, 168)" as a pixel.
+export function opaque(colour) {
+  const [red, green, blue] = colour.startsWith("#")
+    ? [1, 3, 5].map((i) => parseInt(colour.slice(i, i + 2), 16))
+    : colour.match(/\d+/g).map(Number);
+  return (0xff000000 | (blue << 16) | (green << 8) | red) >>> 0;
+}
 
 // Pixels to draw marks into; MARGIN more on each side, so that no mark has to be cut.
 const MARGIN = 32;
@@ -75,12 +81,9 @@ export class Raster {
     this.pixels = new Uint32Array(this.image.data.buffer);
   }
 
-  // Marks of the points `from` to `to` of the grid's order, where they are at x * scale + left.
-  clear() {
-    this.pixels.fill(0);
-  }
-
-  stamps(colours, ground, r) {
+  // Begin anew, with marks of these colours and this radius.
+  start(colours, ground, r) {
+    this.pixels.fill(opaque(ground));
     const name = `${colours} ${ground} ${r} ${this.width}`;
     if (this.name !== name) {
       this.marks = colours.map((colour, label) => stamp(label, colour, ground, r, this.width));
@@ -88,6 +91,7 @@ export class Raster {
     }
   }
 
+  // Marks of the points `from` to `to` of the grid's order, which are at x * scale + left.
   points({ x, y, label, order }, from, to, seen, { scale, left, top }) {
     const { pixels, marks, width, height } = this;
     for (let n = from; n < to; n += 1) {
@@ -96,12 +100,13 @@ export class Raster {
       const px = Math.round(x[i] * scale + left) + MARGIN;
       const py = Math.round(y[i] * scale + top) + MARGIN;
       if (px < MARGIN / 2 || py < MARGIN / 2 || px >= width - MARGIN / 2 || py >= height - MARGIN / 2) continue;
-      const { at, colour, whole } = marks[label[i] % marks.length];
+      const { colour, whole, edge, kept, redBlue, green } = marks[label[i] % marks.length];
       const middle = py * width + px;
-      for (let j = 0; j < whole; j += 1) pixels[middle + at[j]] = colour[j];
-      for (let j = whole; j < at.length; j += 1) {
-        const place = middle + at[j];
-        pixels[place] = mixed(pixels[place], colour[j]);
+      for (let j = 0; j < whole.length; j += 1) pixels[middle + whole[j]] = colour;
+      for (let j = 0; j < edge.length; j += 1) {
+        const below = pixels[middle + edge[j]];
+        const both = ((Math.imul(below & 0xff00ff, kept[j]) + redBlue[j]) >>> 8) & 0xff00ff;
+        pixels[middle + edge[j]] = 0xff000000 | both | ((((below >>> 8) & 255) * kept[j] + green[j]) & 0xff00);
       }
     }
   }

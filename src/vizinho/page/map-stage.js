@@ -156,8 +156,7 @@ export class Stage {
     const [left, top] = this.screen(0, 0);
     this.radius = Math.min(Math.max(2.3 * (10_000 / this.map.count) ** 0.25, 1.3), 4) * Math.max(view.zoom, 1) ** 0.4;
     this.radius = Math.round(Math.min(this.radius, 7) * 4) / 4;
-    raster.clear();
-    raster.stamps(this.colours, this.ground, this.radius * ratio);
+    raster.start(this.colours, this.ground, this.radius * ratio);
     const spread = { scale: unit * ratio, left: left * ratio, top: top * ratio };
     const box = this.box();
     grid.within(box, (from, to) => raster.points(grid, from, to, seen, spread));
