@@ -9,6 +9,7 @@ import tempfile
 import threading
 import time
 from pathlib import Path
+from typing import NoReturn
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from PIL import Image
 from milvus_server import MilvusServer
 from toy_map import GROUPS, grouped, grouped_gallery, rows
 from toys import encode, plain
-from vizinho.errors import KeyNotFound
+from vizinho.errors import KeyNotFound, SourceError
 from vizinho.evaluate import precision_at_1
 from vizinho.gallery import Gallery, GalleryView, NewImage, mapping
 from vizinho.gallery.atlas import COUNT, SIDE, tile, tiles_of
@@ -167,7 +168,8 @@ def test_tiles_hold_the_pictures_in_the_maps_order(tmp_path: Path, toy_bundle: P
         assert tiles_of(shown) == 2
         seen = {}
         for number in range(2):
-            data = tile(gallery, shown, number, folder)
+            data, lasting = tile(gallery, shown, number, folder)
+            assert lasting
             atlas = Image.open(io.BytesIO(data))
             assert atlas.size == (512, 512)
             for place, key in enumerate(shown.keys[number * COUNT : (number + 1) * COUNT]):
@@ -183,6 +185,27 @@ def test_tiles_hold_the_pictures_in_the_maps_order(tmp_path: Path, toy_bundle: P
         gallery.remove(["008.png"])
         make_map(gallery)
         assert list((folder / "tiles").iterdir()) == []
+
+
+@pytest.mark.usefixtures("plain_plane")
+def test_what_is_out_of_reach_is_asked_once_and_is_not_grey_for_good(
+    gallery: Gallery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown, _ = make_map(gallery)
+    asked = []
+
+    def away(key: str) -> NoReturn:
+        asked.append(key)
+        raise SourceError("The bucket can't be reached.")
+
+    folder = folder_of(gallery.path, gallery.about)
+    with monkeypatch.context() as patched:
+        patched.setattr(gallery, "image_bytes", away)
+        _, lasting = tile(gallery, shown, 0, folder)
+    assert (len(asked), lasting) == (1, False)
+    assert not (folder / "tiles").exists()
+    assert tile(gallery, shown, 0, folder)[1]
+    assert (folder / "tiles" / shown.version / "0.jpg").is_file()
 
 
 @pytest.mark.usefixtures("plain_plane")

@@ -140,12 +140,18 @@ def test_the_search_model_is_left_alone(client: TestClient) -> None:
     assert [node.name for node in session.get_outputs()] == ["embeddings"]
 
 
-def test_another_model_is_taken_up(tmp_path: Path) -> None:
+def test_another_model_is_taken_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make_gallery(tmp_path, 3)
     with Gallery.open(path) as gallery:
         assert not gallery.explainable
-        with pytest.raises(NotExplainable):
+        with pytest.raises(NotExplainable) as first:
             gallery.explain(picture(2), key_of(1))
+        with monkeypatch.context() as patched:
+            # Its network is not read a second time to say so.
+            patched.delattr("vizinho.explain.Explainer.open")
+            with pytest.raises(NotExplainable) as again:
+                gallery.explain(picture(2), key_of(1))
+        assert (again.value.message, again.value.hint) == (first.value.message, first.value.hint)
         migrate(path, make_explained_bundle(tmp_path))
         # A gallery that was open changes over when it writes.
         gallery.add([NewImage(encode(plain(RED)), key="red.png")])

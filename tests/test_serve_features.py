@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,20 @@ def test_features_are_those_of_this_server(gallery: Path, client: TestClient) ->
         features = open_client.get("/v1/model").json()["features"]
     assert set(features) >= {*closed, "write", "image_url"}
     assert features == [name for name in FEATURES if name in features]
+
+
+def test_what_is_offered_is_not_asked_where_all_requests_are_heard(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def possible(*_: object) -> bool:
+        threads.append(threading.current_thread().name)
+        return True
+
+    monkeypatch.setattr("vizinho.gallery.explaining.Explaining.possible", possible)
+    assert "explain" in client.get("/v1/model").json()["features"]
+    assert [name.startswith("vizinho-files") for name in threads] == [True]
 
 
 def test_a_feature_is_listed_once_by_a_name_that_is_known() -> None:

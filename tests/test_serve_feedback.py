@@ -117,6 +117,21 @@ def test_the_export_is_a_data_set_in_a_zip(client: TestClient) -> None:
         assert len(packed.read("feedback/pairs.csv").decode().splitlines()) == 3
 
 
+def test_an_export_leaves_nothing_behind(
+    client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spare = tmp_path / "spare"
+    spare.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(spare))
+    give(client, {"image_base64": as_base64(MINE)}, key_of(2), "right")
+    for headers in ({}, {"Range": "bytes=0-9"}, {"Range": "nonsense"}):
+        answer = client.get("/v1/feedback/export", headers=headers)
+        assert answer.status_code == 200
+        assert int(answer.headers["content-length"]) == len(answer.content)
+        assert zipfile.ZipFile(io.BytesIO(answer.content)).testzip() is None
+    assert list(spare.iterdir()) == []
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [

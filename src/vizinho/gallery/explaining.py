@@ -6,6 +6,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from vizinho.errors import NotExplainable
+
 # A search should start in no time, so what only explaining needs is imported there.
 if TYPE_CHECKING:
     from vizinho.explain import Explainer
@@ -20,7 +22,7 @@ class Explaining:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._asked: tuple[Model, bool] | None = None
-        self._loaded: tuple[Model, Explainer] | None = None
+        self._loaded: tuple[Model, Explainer | NotExplainable] | None = None
 
     def possible(self, model: Model) -> bool:
         """Whether the network's end can be explained; reads it once, loads nothing."""
@@ -37,5 +39,14 @@ class Explaining:
 
         with self._lock:
             if self._loaded is None or self._loaded[0] != model:
-                self._loaded = (model, Explainer.open(model[0], precision=model[2]))
-            return self._loaded[1]
+                found: Explainer | NotExplainable
+                try:
+                    found = Explainer.open(model[0], precision=model[2])
+                except NotExplainable as error:
+                    # Kept too: its network is not read again to say the same.
+                    found = error
+                self._loaded = (model, found)
+            _, found = self._loaded
+        if isinstance(found, NotExplainable):
+            raise NotExplainable(found.message, found.hint)
+        return found

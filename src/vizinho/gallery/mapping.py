@@ -31,7 +31,7 @@ from vizinho.report.placing import Landmarks
 from vizinho.report.projection import Plane, choose_points, project
 from vizinho.settings import load, product_threads
 
-FOLDER, TILES = "map", "tiles"
+TILES = "tiles"
 #: So many points a browser still draws and moves with ease.
 MOST = 100_000
 #: Of the progress: until all are read, until the landmarks have their places, until all have.
@@ -46,7 +46,7 @@ def folder_of(path: Path, about: layout.About) -> Path:
     can't be written or, packed, should not be. It need not be there yet."""
     home = layout.home(path, about)
     if about.engine != PackedEngine.name and os.access(home, os.W_OK):
-        return home / FOLDER
+        return home / layout.MAP
     name = hashlib.sha256(f"{home.resolve()} {about.fingerprint}".encode()).hexdigest()[:16]
     return load().cache_dir / "maps" / name
 

@@ -141,7 +141,8 @@ class Searching:
                 source = self.image_bytes(example.key)[0]
             if source is not None:
                 # Made small at once: eight large pictures would take a gigabyte.
-                pixels[place] = model.pixels(_loaded(source, example.crop, place + 1, model))
+                number = place + 1 if len(examples) > 1 else None
+                pixels[place] = model.pixels(_loaded(source, example.crop, number, model))
         kept = np.array([place not in pixels for place in range(len(examples))])
         vectors = np.empty((len(examples), model.dimension), np.float32)
         if kept.any():
@@ -152,9 +153,9 @@ class Searching:
         return vectors
 
 
-def _loaded(source: Source, crop: Crop | None, number: int, model: Embedder) -> Source:
-    """A picture decoded as far as it has to be; an error names the example."""
-    name = f"Example {number}" if isinstance(source, bytes) else None
+def _loaded(source: Source, crop: Crop | None, number: int | None, model: Embedder) -> Source:
+    """A picture decoded as far as it has to be; an error names the example, of several."""
+    name = f"Example {number}" if number and isinstance(source, bytes) else None
     if crop is not None:
         return crop_image(load_image(source, name=name), crop)
     return load_image(source, target=model.spec.size, name=name)

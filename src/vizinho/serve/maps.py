@@ -114,8 +114,8 @@ class Maps:
         with self._lock:
             return self._known(folder_of(gallery.path, gallery.about))
 
-    def tile(self, served: Served, number: int) -> bytes:
-        """A tile of a map as JPEG. Blocks: call it from a worker. Raises IndexError."""
+    def tile(self, served: Served, number: int) -> tuple[bytes, bool]:
+        """As `vizinho.gallery.atlas.tile`. Blocks: call it from a worker."""
         return tile(self._which(), served.map, number, served.folder)
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from pydantic.config import JsonDict
 
 from vizinho.contract.features import Feature
 from vizinho.contract.fields import DEFAULT_K, EXAMPLES, OFFSET, PICTURES, K
+from vizinho.engines.filters import MOST as FILTER_FIELDS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Value = str | int | float | bool | None
@@ -41,7 +42,9 @@ class SearchFields(BaseModel):
         0, ge=OFFSET.least, le=OFFSET.most, description="How many of the nearest to skip."
     )
     filter: dict[str, Value] | None = Field(
-        None, description='Only pictures with these values, such as `{"label": "cat"}`.'
+        None,
+        max_length=FILTER_FIELDS,
+        description='Only pictures with these values, such as `{"label": "cat"}`.',
     )
     crop: CropBox | None = Field(None, description="Search with this part of the picture.")
     fingerprint: str | None = Field(

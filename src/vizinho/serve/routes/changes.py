@@ -125,7 +125,7 @@ async def edit_image(request: Request, key: str) -> Picture:
     service = service_of(request)
     require_writable(request, service)
     service.writes.refuse_if_full()
-    label, metadata = edit_fields(await request.body())
+    label, metadata = await service.files.run(edit_fields, await request.body())
 
     def edit() -> dict[str, Any]:
         row = service.gallery.edit(checked_key(key), label=label, metadata=metadata)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -10,9 +9,8 @@ from fastapi import APIRouter, Request
 from vizinho.contract import explain as contract
 from vizinho.contract.errors import unsupported_body
 from vizinho.contract.search import check_fingerprint
-from vizinho.serve.body import open_form, read_upload
+from vizinho.serve.body import open_form, read_upload, ways_to_pictures
 from vizinho.serve.errors import ErrorBody
-from vizinho.serve.fetch import fetch_image
 from vizinho.serve.schemas_explain import ExplainAnswer, ExplainBody
 from vizinho.serve.service import Service, service_of
 
@@ -67,15 +65,7 @@ async def _answer(
     service: Service, fields: contract.ExplainFields, data: bytes | None
 ) -> ExplainAnswer:
     check_fingerprint(fields.fingerprint, service.fingerprint)
-    limit = service.options.max_upload_bytes
-    gallery = service.gallery
     answer = await service.searches.run(
-        contract.explain,
-        gallery,
-        fields,
-        data,
-        limit=limit,
-        fetch=partial(fetch_image, hosts=service.options.image_url_hosts, limit=limit),
-        read=lambda key: gallery.image_bytes(key)[0],
+        contract.explain, service.gallery, fields, data, **ways_to_pictures(service)
     )
     return ExplainAnswer(**answer)

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 from fastapi import APIRouter, Query, Request
-from fastapi.responses import FileResponse
-from starlette.background import BackgroundTask
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 
 from vizinho.contract.answers import KEEP_SECONDS
 from vizinho.contract.errors import key_not_found
@@ -32,6 +30,7 @@ router = APIRouter(tags=["feedback"])
 
 _CLOSED: dict[int | str, dict[str, Any]] = {code: {"model": ErrorBody} for code in (403, 404, 409)}
 _HASH = re.compile("[0-9a-f]{64}")
+_BLOCK = 2**20
 PICTURES = "/v1/feedback/pictures/"
 
 
@@ -76,16 +75,12 @@ async def export(request: Request) -> Response:
     """What `vizinho feedback --export` writes: pairs.csv, labels.csv and the pictures."""
     service = service_of(request)
     _require_feedback(request, service)
-    folder = Path(await service.files.run(tempfile.mkdtemp, prefix="vizinho-"))
-    clean = BackgroundTask(shutil.rmtree, folder, ignore_errors=True)
-    try:
-        file = await service.files.run(_zipped, service, folder)
-    except BaseException:
-        await clean()
-        raise
-    return FileResponse(
-        file, media_type="application/zip", filename="feedback.zip", background=clean
-    )
+    file, size = await service.exports.run(_zipped, service)
+    headers = {
+        "Content-Disposition": 'attachment; filename="feedback.zip"',
+        "Content-Length": str(size),
+    }
+    return StreamingResponse(_blocks(file), media_type="application/zip", headers=headers)
 
 
 @router.get(
@@ -177,13 +172,27 @@ def _box(text: str) -> CropBox | None:
     return None if crop is None else CropBox(**vars(crop))
 
 
-def _zipped(service: Service, folder: Path) -> Path:
-    """The export as one file in ``folder``; pictures are packed as they are."""
+def _zipped(service: Service) -> tuple[IO[bytes], int]:
+    """The export as a file without a name, and its size; pictures are packed as they are."""
     gallery = service.gallery
-    export_feedback(gallery, gallery.feedback, folder / "feedback")
-    file = folder / "feedback.zip"
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as packed:
-        for path in sorted((folder / "feedback").rglob("*")):
-            if path.is_file():
-                packed.write(path, path.relative_to(folder))
-    return file
+    file = tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="vizinho-") as folder,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as packed,
+        ):
+            export_feedback(gallery, gallery.feedback, Path(folder) / "feedback")
+            for path in sorted(Path(folder, "feedback").rglob("*")):
+                if path.is_file():
+                    packed.write(path, path.relative_to(folder))
+        return file, file.tell()
+    except BaseException:
+        file.close()
+        raise
+
+
+def _blocks(file: IO[bytes]) -> Iterator[bytes]:
+    with file:
+        file.seek(0)
+        while block := file.read(_BLOCK):
+            yield block

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from vizinho.contract import search as contract
 from vizinho.contract.errors import RETRY_SECONDS, ApiError
 from vizinho.serve.body import read_search, ways_to_pictures
+from vizinho.serve.encoding import takes_gzip
 from vizinho.serve.errors import ErrorBody
 from vizinho.serve.maps import Served, building_answer
 from vizinho.serve.routes.images import matches
@@ -51,7 +52,7 @@ async def whole_map(request: Request) -> Response:
     if matches(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     body = await service.files.run(found.body)
-    if _takes_gzip(request):
+    if takes_gzip(request.headers):
         headers["Content-Encoding"] = "gzip"
     else:
         body = await service.files.run(gzip.decompress, body)
@@ -79,11 +80,12 @@ async def map_tile(
     if version != found.map.version:
         raise ApiError(409, "map_changed", "The map is another by now.", "Get /v1/map again.")
     try:
-        data = await service.maps.tiles.run(service.maps.tile, found, number)
+        data, lasting = await service.maps.tiles.run(service.maps.tile, found, number)
     except IndexError as error:
         raise ApiError(404, "tile_not_found", f"The map has no tile {number}.") from error
-    # What a version's tile shows never changes.
-    headers = {"Cache-Control": f"public, max-age={_KEEP_SECONDS}, immutable"}
+    # What a version's tile shows never changes, unless something was out of reach.
+    kept = f"public, max-age={_KEEP_SECONDS}, immutable" if lasting else "no-store"
+    headers = {"Cache-Control": kept}
     return Response(data, media_type="image/jpeg", headers=headers)
 
 
@@ -125,11 +127,3 @@ async def _known(service: Service, status: int) -> Served:
             status, "map_building", "There is no map yet.", "Get /v1/map, which makes it.", headers
         )
     return found
-
-
-def _takes_gzip(request: Request) -> bool:
-    for each in request.headers.get("accept-encoding", "").split(","):
-        name, _, weight = each.partition(";")
-        if name.strip().lower() in ("gzip", "*"):
-            return weight.replace(" ", "") not in ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    return False
