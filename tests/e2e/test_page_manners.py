@@ -144,6 +144,7 @@ def test_nothing_jumps(browser: Browser, shown: Server, width: int, height: int)
     check("load")
     ask(page, file(of_kind("azulejo", 0), "azulejo.png"))
     check("search")
+    expect(page.locator("#query-image")).to_be_visible()
     before = tiles(page).count()
     page.mouse.move(width / 2, height / 2)
     for _ in range(40):
