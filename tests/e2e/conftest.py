@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from browsing import ARGUMENTS, CHROMIUM, Visit, open_page
+from map_view import large as large
 from serving import Server, make_gallery, running
 
 

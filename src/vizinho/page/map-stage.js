@@ -1,5 +1,4 @@
-// The canvas of the map: what part of it is seen, and each frame. Nothing is drawn while nothing
-// changes.
+// The canvas of the map: the part that is seen, frame by frame, drawn only when something changes.
 
 import * as api from "./api.js";
 import { still } from "./dom.js";
