@@ -22,7 +22,7 @@ let shelf = null;
 
 // A line at the foot of the window, with one thing to do; said to who listens, too.
 export function toast(text, act, fn) {
-  shelf ??= document.body.appendChild(make("div", "shelf"));
+  shelf ??= document.querySelector("main").appendChild(make("div", "shelf"));
   const button = act && make("button", "link", { textContent: act });
   const bar = make("span", "toast-bar");
   const node = make("div", "toast", {}, make("span", "", { textContent: text }), ...(button ? [button] : []), bar);
