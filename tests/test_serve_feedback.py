@@ -173,3 +173,23 @@ def test_a_packed_gallery_has_no_feedback_to_offer(path: Path, tmp_path: Path) -
         assert "duplicates" not in offered
         problem(client.get("/v1/feedback"), 409, "not_offered")
         problem(client.get("/v1/duplicates"), 409, "not_offered")
+
+
+def test_a_packed_gallery_is_not_changed_though_the_server_would(
+    path: Path, tmp_path: Path
+) -> None:
+    with Gallery.open(path) as gallery:
+        pack(gallery, tmp_path / "packed.vizinho", lambda row: f"https://there.example/{row.hash}")
+    app = create_app(tmp_path / "packed.vizinho", ServeOptions(writable=True))
+    with TestClient(app) as client:
+        about = client.get("/v1/model").json()
+        assert ("write" in about["features"], about["writable"]) == (False, False)
+        keys = [key_of(1)]
+        for answer in (
+            client.post("/v1/images", files={"image": picture(1)}),
+            client.post("/v1/images/remove", json={"keys": keys}),
+            client.post("/v1/images/label", json={"keys": keys, "label": "cat"}),
+            client.patch(f"/v1/images/{key_of(1)}", json={"label": "cat"}),
+            client.delete(f"/v1/images/{key_of(1)}"),
+        ):
+            assert "packed" in problem(answer, 403, "read_only")["hint"]

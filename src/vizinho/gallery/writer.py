@@ -49,9 +49,14 @@ class GalleryWriter(GalleryView):
             self._feedback.close()
 
     @property
+    def changeable(self) -> bool:
+        """Whether it can be written to at all: a packed gallery never is."""
+        return self.about.engine != PackedEngine.name
+
+    @property
     def keeps_feedback(self) -> bool:
         """Whether `feedback` is to be had: a gallery in a folder that may change has it."""
-        return self._remote is None and self.about.engine != PackedEngine.name
+        return self._remote is None and self.changeable
 
     @property
     def feedback(self) -> Feedback:
@@ -142,7 +147,7 @@ class GalleryWriter(GalleryView):
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        if self.about.engine == PackedEngine.name:
+        if not self.changeable:
             raise read_only(self.path)
         if self._remote is not None:
             # Writers elsewhere need not wait: rows are written by key, and a batch may be repeated.

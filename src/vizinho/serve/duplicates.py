@@ -80,6 +80,7 @@ class Finder:
         self._work: _Work | None = None
         self._kept: dict[bool, _Found] = {}
         self._failed: dict[bool, str] = {}
+        self._closed = False
 
     @property
     def offered(self) -> bool:
@@ -116,6 +117,7 @@ class Finder:
         """End what is running, and let go of what was found."""
         with self._lock:
             work = self._work
+            self._closed = True
             if work is not None:
                 with suppress(ProcessLookupError):
                     work.child.kill()
@@ -160,6 +162,9 @@ class Finder:
             work.found.places = _places(work.found.file)
         with self._lock:
             self._work = None
+            if self._closed:
+                work.found.file.close()
+                return
             if code == 0:
                 self._drop(work.similar)
                 self._kept[work.similar] = work.found

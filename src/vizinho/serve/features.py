@@ -14,7 +14,7 @@ OFFERED: dict[Feature, Callable[[Service], bool]] = {
     "explain": lambda service: service.gallery.explainable,
     "feedback": lambda service: service.options.writable and service.gallery.keeps_feedback,
     "duplicates": lambda service: service.options.writable and service.duplicates.offered,
-    "write": lambda service: service.options.writable,
+    "write": lambda service: service.options.writable and service.gallery.changeable,
     "image_url": lambda service: bool(service.options.image_url_hosts),
 }
 

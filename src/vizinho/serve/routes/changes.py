@@ -10,7 +10,7 @@ from starlette.datastructures import FormData, UploadFile
 
 from vizinho.contract.answers import picture
 from vizinho.contract.changes import edit_fields, label_fields, removal_fields
-from vizinho.contract.errors import ApiError, bad_field, from_core, key_not_found
+from vizinho.contract.errors import ApiError, bad_field, from_core, key_not_found, read_only
 from vizinho.contract.fields import parse_json
 from vizinho.contract.pictures import checked_key, image_path
 from vizinho.errors import GalleryError, ImageError, NotAnImage, VizinhoError
@@ -58,7 +58,7 @@ async def add_images(request: Request) -> AddAnswer:
     `keep_names` (true) after its file. Of several files those that can't be taken are listed as
     `skipped`, and the others go in."""
     service = service_of(request)
-    require_writable(request, service)
+    _require_changeable(request, service)
     service.writes.refuse_if_full()
     async with open_form(request) as form:
         upload = await _new_images(form, service.options.max_upload_bytes)
@@ -75,7 +75,7 @@ async def remove_images(request: Request) -> RemoveAnswer:
     """All of them or, where the server dies on the way, none. Keys that are not there are passed
     over."""
     service = service_of(request)
-    require_writable(request, service)
+    _require_changeable(request, service)
     service.writes.refuse_if_full()
     keys = await service.files.run(removal_fields, await request.body())
     return await service.writes.run(_remove, service, keys)
@@ -90,7 +90,7 @@ async def remove_images(request: Request) -> RemoveAnswer:
 async def label_images(request: Request) -> LabelAnswer:
     """`"label": null` takes the labels away. Keys that are not there are `unknown`."""
     service = service_of(request)
-    require_writable(request, service)
+    _require_changeable(request, service)
     service.writes.refuse_if_full()
     keys, label = await service.files.run(label_fields, await request.body())
 
@@ -106,7 +106,7 @@ async def label_images(request: Request) -> LabelAnswer:
 @router.delete("/v1/images/{key:path}", summary="Remove a picture", responses=_CLOSED | _MISSING)
 async def remove_image(request: Request, key: str) -> RemoveAnswer:
     service = service_of(request)
-    require_writable(request, service)
+    _require_changeable(request, service)
     answer = await service.writes.run(_remove, service, [checked_key(key)])
     if not answer.removed:
         raise key_not_found(key)
@@ -123,7 +123,7 @@ async def edit_image(request: Request, key: str) -> Picture:
     """What is left out stays as it is; `"label": null` takes the label away, and `metadata`
     replaces all that was kept beside the picture."""
     service = service_of(request)
-    require_writable(request, service)
+    _require_changeable(request, service)
     service.writes.refuse_if_full()
     label, metadata = await service.files.run(edit_fields, await request.body())
 
@@ -132,6 +132,12 @@ async def edit_image(request: Request, key: str) -> Picture:
         return picture(row, image_path)
 
     return Picture(**await service.writes.run(edit))
+
+
+def _require_changeable(request: Request, service: Service) -> None:
+    require_writable(request, service)
+    if not service.gallery.changeable:
+        raise read_only("It is packed: change the gallery it was made of, and pack that again.")
 
 
 async def _new_images(
