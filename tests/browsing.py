@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, FilePayload, Page, Request, expect
+from playwright.sync_api import Browser, FilePayload, Locator, Page, Request, expect
 
 from serving import key_of
 
@@ -47,8 +47,14 @@ class Visit:
         assert [url for url in strangers if not url.startswith(("blob:", "data:"))] == []
 
 
-def open_page(browser: Browser, url: str, **context: Any) -> Visit:
-    page = browser.new_page(**({"viewport": {"width": 1280, "height": 900}} | context))
+SHOWN = 20
+"""Results that the page shows at first."""
+
+
+def open_page(browser: Browser, url: str, path: str = "", **context: Any) -> Visit:
+    """The page, ready to be asked; ``path`` (a query string) may ask it right away."""
+    set_up = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
+    page = browser.new_page(**(set_up | context))
     page.set_default_timeout(60_000)
     visit = Visit(page, url)
     page.on(
@@ -57,8 +63,9 @@ def open_page(browser: Browser, url: str, **context: Any) -> Visit:
     )
     page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     page.on("request", lambda request: visit.requests.append(request))
-    page.goto(url)
-    expect(page.locator(".sample:enabled").first).to_be_visible()
+    page.goto(url + path)
+    ready = page.locator(".sample:enabled, .tile[data-key]").locator("visible=true")
+    expect(ready.first).to_be_visible()
     return visit
 
 
@@ -70,25 +77,30 @@ def choose(page: Page, payload: FilePayload) -> None:
     page.locator("#file").set_input_files(payload)
 
 
-def tiles(page: Page) -> Any:
-    return page.locator(".tile:enabled")
+def tiles(page: Page) -> Locator:
+    """The results; places that wait for theirs are not among them."""
+    return page.locator(".tile[data-key]")
+
+
+def keys(page: Page) -> list[str]:
+    return [str(each) for each in tiles(page).evaluate_all("all => all.map((t) => t.dataset.key)")]
 
 
 def distances(page: Page) -> list[float]:
-    return [float(text) for text in page.locator(".tile:enabled .distance").all_inner_texts()]
+    return [float(text) for text in tiles(page).locator(".distance").all_inner_texts()]
 
 
 def found_itself(page: Page, number: int) -> None:
-    """Ten results in ascending distance, the picture itself first at 0.00, all pictures loaded."""
+    """Twenty results in ascending distance, the picture itself first at 0.00, all loaded."""
     expect(page.locator("#status")).to_contain_text("at 0.00")
-    expect(tiles(page)).to_have_count(10)
+    expect(tiles(page)).to_have_count(SHOWN)
     shown = distances(page)
     assert shown == sorted(shown)
     assert shown[0] == 0.0 < shown[1]
     first = tiles(page).first
     expect(first).to_have_attribute("title", key_of(number))
     expect(first.locator(".distance")).to_have_text("0.00")
-    for image in page.locator(".tile img").all():
+    for image in tiles(page).locator(".frame img").all():
         assert image.evaluate("image => image.decode().then(() => image.naturalWidth)") == 32
         assert image.get_attribute("alt")
 

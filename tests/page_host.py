@@ -114,7 +114,7 @@ class Bucket:
         body = found.content
         if found.headers["content-type"] == "application/json" and found.is_success:
             told = json.loads(body)
-            for each in told.get("results", []) + (told["images"] if "total" in told else []):
+            for each in told.get("results", []) + (told["images"] if "limit" in told else []):
                 each["url"] = self.link(each["url"])
             body = json.dumps(told).encode()
         given = {

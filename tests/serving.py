@@ -53,8 +53,9 @@ def picture(number: int) -> bytes:
     return encode(noise(number))
 
 
-def make_gallery(folder: Path, count: int = COUNT) -> Path:
-    """A gallery of ``count`` generated 32 x 32 pictures with labels, under the toy model."""
+def make_gallery(folder: Path, count: int = COUNT, *, model: Path | None = None) -> Path:
+    """A gallery of ``count`` generated 32 x 32 pictures with labels; by default under the toy
+    model."""
     path = folder / "shown.vizinho"
     items = [
         NewImage(
@@ -66,7 +67,7 @@ def make_gallery(folder: Path, count: int = COUNT) -> Path:
         )
         for number in range(count)
     ]
-    with Gallery.create(path, model=make_toy_bundle(folder)) as gallery:
+    with Gallery.create(path, model=model or make_toy_bundle(folder)) as gallery:
         report = gallery.add(items)
     assert report.added == count
     return path

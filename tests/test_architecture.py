@@ -30,7 +30,7 @@ ROWS: tuple[tuple[frozenset[str], ...], ...] = (
     (frozenset({"evaluate"}), frozenset({"calibrate"})),
     (frozenset({"sources"}),),
     (
-        frozenset({"embedder", "bundle"}),
+        frozenset({"embedder", "bundle", "explain"}),
         frozenset({"engines"}),
         frozenset({"blobs"}),
         frozenset({"datasets"}),

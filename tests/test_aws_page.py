@@ -35,7 +35,7 @@ def test_the_index_lies_at_the_root_and_knows_the_api() -> None:
     index = held["index.html"].decode()
     assert f'<meta name="vizinho-api" content="{API}">' in index
     named = re.findall(r'(?:href|src)="(static/[^"]+)"', index)
-    assert len(named) == 6
+    assert len(named) == 9
     assert set(named) <= set(held)
 
 

@@ -74,7 +74,10 @@ def test_fields_of_a_form() -> None:
         ({"image_base64": "\ud800", "key": None}, "image_base64: Input should be a valid string"),
         ({"colour\ud800": 1}, "colour?: Extra inputs are not permitted"),
         ({"image_url": "http://a/b"}, "body: give exactly one of"),
-        ({"key": ""}, "body: give exactly one of image_base64, image_url and key (here: none)"),
+        (
+            {"key": ""},
+            "body: give exactly one of image_base64, image_url, key and examples (here: none)",
+        ),
     ],
 )
 def test_a_bad_field_is_named(fields: dict[str, Any], message: str) -> None:

@@ -23,6 +23,7 @@ from toys import encode
 from vizinho.aws.function import Function
 from vizinho.aws.routes import DESCRIBED
 from vizinho.contract.errors import DOCS
+from vizinho.contract.features import SHARED
 from vizinho.serve.app import create_app
 from vizinho.serve.options import ServeOptions
 from vizinho.settings import FunctionSettings
@@ -68,6 +69,9 @@ def form(*parts: tuple[str, bytes], edge: str = "edge") -> tuple[str, str, dict[
 FILE = 'name="image"; filename="férias.png"'
 IMAGE = (FILE, picture(3))
 KEY = key_of(1)
+MIXED = json.dumps(
+    [{"image": 1, "crop": {"right": 0.5}}, {"key": KEY, "weight": 0.5}, {"image": 0, "weight": -1}]
+).encode()
 REQUESTS: dict[str, tuple[str, str, dict[str, str], bytes]] = {
     "upload": form(IMAGE),
     "upload with fields": form(
@@ -107,6 +111,37 @@ REQUESTS: dict[str, tuple[str, str, dict[str, str], bytes]] = {
     "json words": search(image_base64=as_base64(b"just words")),
     "json not base64": search(image_base64="!"),
     "json too large": search(image_base64=as_base64(bytes(LIMIT + 3))),
+    "examples": search(examples=[{"key": KEY}, {"key": key_of(2), "weight": -0.5}], k=5),
+    "one example": search(examples=[{"image_base64": as_base64(picture(5))}], kinds=True),
+    "one example unlike": search(examples=[{"key": KEY, "weight": -1}]),
+    "no examples": search(examples=[]),
+    "nine examples": search(examples=[{"key": KEY}] * 9),
+    "examples text": search(examples="[]"),
+    "example text": search(examples=["a"]),
+    "example weight": search(examples=[{"key": KEY}, {"key": KEY, "weight": 0}]),
+    "example weight true": search(examples=[{"key": KEY, "weight": 1.01}]),
+    "example crop": search(examples=[{"key": KEY, "crop": {"top": 2}}]),
+    "example file": search(examples=[{"image": 0}]),
+    "example of two": search(examples=[{"key": KEY, "image_url": "http://a"}]),
+    "example of none": search(examples=[{"weight": 1}]),
+    "example unknown": search(examples=[{"key": "nobody"}, {"key": KEY}]),
+    "example web address": search(examples=[{"key": KEY}, {"image_url": "http://127.0.0.1/a"}]),
+    "example words": search(examples=[{"key": KEY}, {"image_base64": as_base64(b"just words")}]),
+    "example and key": search(key=KEY, examples=[{"key": KEY}]),
+    "examples and crop": search(examples=[{"key": KEY}], crop={"top": 0.5}),
+    "kinds": search(key=KEY, kinds=True, k=40),
+    "kinds text": search(key=KEY, kinds="often"),
+    "form examples": form(
+        IMAGE, (FILE, picture(4)), ('name="examples"', MIXED), ('name="kinds"', b"true")
+    ),
+    "form examples of keys": form(('name="examples"', b'[{"key": "test/00001.png"}]')),
+    "form examples short of a file": form(IMAGE, ('name="examples"', MIXED)),
+    "form with a spare file": form(
+        IMAGE, (FILE, picture(4)), ('name="examples"', b'[{"image": 1}]')
+    ),
+    "form examples and text": form(IMAGE, ('name="image"', b"x"), ('name="examples"', MIXED)),
+    "form examples not json": form(IMAGE, ('name="examples"', b"[")),
+    "form example number": form(IMAGE, ('name="examples"', b'[{"image": -1}]')),
     "not json": ("POST", "/v1/search", JSON, b"{"),
     "json list": ("POST", "/v1/search", JSON, b"[1]"),
     "empty json": ("POST", "/v1/search", JSON, b""),
@@ -143,6 +178,9 @@ REQUESTS: dict[str, tuple[str, str, dict[str, str], bytes]] = {
     "last page": ("GET", "/v1/images?offset=35", {}, b""),
     "list of a label": ("GET", "/v1/images?label=cal%C3%A7ada&x=1", {}, b""),
     "list of an empty label": ("GET", "/v1/images?label=", {}, b""),
+    "labels": ("GET", "/v1/labels", {}, b""),
+    "one label": ("GET", "/v1/labels?limit=1", {}, b""),
+    "labels 0": ("GET", "/v1/labels?limit=0", {}, b""),
     "limit 0": ("GET", "/v1/images?limit=0", {}, b""),
     "limit text": ("GET", "/v1/images?limit=a", {}, b""),
     "limit empty": ("GET", "/v1/images?limit=", {}, b""),
@@ -202,6 +240,14 @@ def test_health_has_the_same_fields(client: TestClient, function: Function) -> N
     assert answer["status"] == "ok"
 
 
+def test_each_lists_what_it_has(client: TestClient, function: Function) -> None:
+    there = json_of(function.handle(MAKERS["function-url"]("GET", "/v1/model"), "1"))["features"]
+    here = client.get("/v1/model").json()["features"]
+    assert there == list(SHARED)
+    assert [name for name in here if name in SHARED] == there
+    assert not {"write", "image_url"} & set(here)
+
+
 def httpx_allow(response: httpx.Response) -> list[str]:
     return [each for each in response.headers.get("allow", "").split(", ") if each] or [""]
 
@@ -210,6 +256,8 @@ def alike(body: dict[str, Any], event: dict[str, Any] | None) -> dict[str, Any]:
     """An answer without what may differ: a clock, the address it was asked at, one hint, and where
     the hints say that the API is described."""
     body.pop("took_ms", None)
+    # Each says what it has of its own.
+    body.pop("features", None)
     if body.get("error", {}).get("code") == "read_only":
         body["error"].pop("hint")
     elif "error" in body:

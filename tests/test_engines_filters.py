@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from vizinho.engines import Engine, Filter, Row
+from vizinho.engines.filters import MOST
 from vizinho.errors import GalleryError
 
 D = 12
@@ -66,3 +67,13 @@ def test_metadata_is_equal_as_json_is(engine: Engine, wanted: Filter, found: lis
 def test_a_filter_that_can_not_be_compared_is_an_error(engine: Engine, wanted: Filter) -> None:
     with pytest.raises(GalleryError, match="filter"):
         engine.search(random_vectors(0, 1), 1, filter=wanted)
+
+
+def test_a_filter_of_too_many_fields_is_an_error_and_not_the_engines(engine: Engine) -> None:
+    vectors = random_vectors(1, 2)
+    engine.add([row(0), row(1, **{f"f{n}": n for n in range(MOST)})], vectors)
+    most: dict[str, Any] = {f"f{n}": n for n in range(MOST)}
+    (hits,) = engine.search(vectors[:1], 2, filter=most)
+    assert [hit.key for hit in hits] == ["k0001"]
+    with pytest.raises(GalleryError, match="33 fields; 32 are the most"):
+        engine.search(vectors[:1], 2, filter=most | {"one": 1})

@@ -19,6 +19,7 @@ from vizinho.cli import build_app
 from vizinho.errors import GalleryBusy, GalleryError
 from vizinho.gallery import Gallery, NewImage, layout
 from vizinho.gallery import migrate as module
+from vizinho.gallery.mapping import make_map
 from vizinho.gallery.migrate import leftovers, migrate, migrating
 from vizinho.gallery.reembed import Reembedding
 
@@ -51,12 +52,14 @@ def test_rows_stay_and_vectors_are_the_new_models(
 ) -> None:
     toy_gallery.add([NewImage(encode(noise(5)), key="mine.png", metadata={"n": 1}, url="/there")])
     path, before = toy_gallery.path, toy_gallery.walk()
+    make_map(toy_gallery)
     done = migrate(path, other)
     assert (done.embedded, done.pictures, done.resumed, done.skipped) == (13, 13, 0, [])
     check(path, other, before)
     assert leftovers(path, layout.read_about(path)) == []
     assert not (path / "catalogue.sqlite").exists()
     assert not (path / "model").exists()
+    assert not (path / "map").exists()
     assert not migrate(path, other).changed
     migrate(path, toy_bundle)
     check(path, toy_bundle, before)

@@ -39,7 +39,7 @@ def make(checkout: Path, *arguments: str, **env: str) -> str:
 
 def test_the_demo_installs_no_torch(checkout: Path) -> None:
     plan = make(checkout, "--dry-run", "demo")
-    assert "--editable ." in plan
+    assert "--editable \".[report]\"" in plan
     assert "vizinho index cifar10:test" in plan
     assert "vizinho serve" in plan
     assert "torch" not in plan.replace("no torch", "")
@@ -55,8 +55,9 @@ def test_what_is_installed_stays_until_the_project_changes(checkout: Path) -> No
     (checkout / ".venv" / "bin" / "python").touch()
     for stamp in (".run", ".test"):
         (checkout / ".venv" / stamp).touch()
-    (checkout / ".venv-sam").mkdir()
-    (checkout / ".venv-sam" / ".done").touch()
+    for apart in (".venv-sam", ".venv-node"):
+        (checkout / apart).mkdir()
+        (checkout / apart / ".done").touch()
     assert "install" not in make(checkout, "--dry-run", "test")
     old = (checkout / ".venv" / ".run").stat().st_mtime - 10
     os.utime(checkout / ".venv" / ".run", (old, old))
@@ -73,7 +74,10 @@ def test_the_data_folder_beside_the_checkout_comes_first(checkout: Path) -> None
 
 def test_help_lists_every_target(checkout: Path) -> None:
     shown = {line.split()[1] for line in make(checkout, "help").splitlines()}
-    assert shown == {"help", "demo", "test", "sam", "lint", "bench", "docs", "clean"}
+    assert shown == {
+        *("help", "demo", "test", "sam", "lighthouse", "lint"),
+        *("bench", "docs", "screenshots", "clean"),
+    }
 
 
 SUITE = """

@@ -134,7 +134,8 @@ def test_add_find_remove(writer: TestClient) -> None:
     assert (again["added"], again["unchanged"], again["keys"]) == (0, 1, [key])
     other = writer.post("/v1/images", **upload(new), data={"key": "other.png"}).json()
     assert (other["added"], other["duplicates"], other["keys"]) == (0, 1, [key])
-    assert writer.delete(f"/v1/images/{key}").json() == {"removed": 1}
+    removed = writer.delete(f"/v1/images/{key}").json()
+    assert removed == {"removed": 1, "mirrored": False}
     problem(writer.delete(f"/v1/images/{key}"), 404, "key_not_found")
     problem(writer.get(found["url"]), 404, "key_not_found")
     left = writer.post("/v1/search", **upload(new)).json()["results"]

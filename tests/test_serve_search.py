@@ -18,9 +18,9 @@ from toys import encode, noise, plain
 from vizinho.contract import search as contract
 from vizinho.contract.fields import json_fields
 from vizinho.contract.pictures import decode_base64
+from vizinho.serve import body
 from vizinho.serve.app import create_app
 from vizinho.serve.options import ServeOptions
-from vizinho.serve.routes import search
 
 
 @pytest.fixture(scope="module")
@@ -214,11 +214,11 @@ def test_megabytes_of_text_do_not_hold_up_the_loop(
         return noted
 
     monkeypatch.setattr(contract, "decode_base64", noting(decode_base64))
-    monkeypatch.setattr(search, "json_fields", noting(json_fields))
+    monkeypatch.setattr(body, "json_fields", noting(json_fields))
     with TestClient(create_app(gallery)) as client:
         assert client.post("/", content=as_base64(picture(1))).status_code == 200
-        body = {"image_base64": as_base64(picture(1))}
-        assert client.post("/v1/search", json=body).status_code == 200
+        asked = {"image_base64": as_base64(picture(1))}
+        assert client.post("/v1/search", json=asked).status_code == 200
     assert [name.rpartition("_")[0] for name in threads] == [
         *("vizinho-search", "vizinho-files", "vizinho-search")
     ]

@@ -49,12 +49,12 @@ class Embedder:
         """
         folder = resolve_bundle(path_or_name)
         info, data = read_model(folder, precision)
-        return cls(info, _session(data, threads, folder))
+        return cls(info, open_session(data, threads, folder))
 
     @classmethod
     def from_bytes(cls, info: BundleInfo, data: bytes, *, threads: int = 1) -> Embedder:
         """Load a network that is in no bundle yet, as what ``info`` says. Raises BundleError."""
-        return cls(info, _session(data, threads, Path(info.name)))
+        return cls(info, open_session(data, threads, Path(info.name)))
 
     @property
     def name(self) -> str:
@@ -126,8 +126,9 @@ class Embedder:
         return vectors
 
 
-def _session(data: bytes, threads: int, folder: Path) -> Any:
-    """An ONNX Runtime session on the CPU, its input and output checked."""
+def open_session(data: bytes, threads: int, folder: Path) -> Any:
+    """An ONNX Runtime session on the CPU for the network of the bundle ``folder``, its input and
+    output checked. Raises BundleError."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

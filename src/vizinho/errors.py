@@ -11,6 +11,7 @@
     ├── DatasetError             no labelled pictures where they were looked for
     ├── DownloadError            a file could not be fetched, or its checksum is wrong
     ├── BundleError              a model bundle is missing, incomplete or damaged
+    ├── NotExplainable           a match can't be taken apart: the network ends in another way
     ├── GalleryError             a gallery can't do what was asked
     │   ├── GalleryNotFound      no gallery at that path
     │   ├── GalleryExists        there is one already
@@ -76,6 +77,11 @@ class DownloadError(VizinhoError):
 
 class BundleError(VizinhoError):
     """A model bundle is missing, incomplete or damaged."""
+
+
+class NotExplainable(VizinhoError):
+    """A match can't be split into shares of regions: the network does not end in global pooling and
+    a linear layer, or the picture has changed since it was embedded."""
 
 
 class GalleryError(VizinhoError):

@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
 from browsing import ARGUMENTS, CHROMIUM, Visit, open_page
+from map_view import large as large
 from serving import Server, make_gallery, running
 
 
@@ -19,7 +20,7 @@ def browser() -> Iterator[Browser]:
     # and no other test could run one of its own.
     with sync_playwright() as playwright:
         # Patient: the machine that runs this may be busy with a training.
-        expect.set_options(timeout=30_000)
+        expect.set_options(timeout=60_000)
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()

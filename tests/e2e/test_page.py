@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, expect
 
 from browsing import (
     NEEDS_CHROMIUM,
+    SHOWN,
     Visit,
     choose,
     distances,
@@ -22,7 +23,6 @@ from browsing import (
     tiles,
     watch_what_is_sent,
 )
-from calibrated import make_labelled_gallery, shade, stranger
 from real_data import real
 from serving import large_photo, picture, running
 
@@ -40,6 +40,7 @@ def test_upload_finds_ten_and_itself_first(visit: Visit) -> None:
     expect(page.locator("#query-name")).to_have_text("mine.png")
     expect(page.locator("#query-size")).to_have_text("32 × 32")
     assert query.evaluate("image => getComputedStyle(image).imageRendering") == "pixelated"
+    expect(page.locator("#samples")).to_be_hidden()
     visit.tidy()
 
 
@@ -90,7 +91,7 @@ def test_paste(visit: Visit) -> None:
 def test_rubbish_is_explained_and_the_next_picture_works(visit: Visit) -> None:
     page = visit.page
     choose(page, file(picture(1)))
-    expect(tiles(page)).to_have_count(10)
+    expect(tiles(page)).to_have_count(SHOWN)
     choose(page, file(b"these are words, not pixels", "notes.jpg", "image/jpeg"))
     problem = page.get_by_role("alert")
     expect(problem).to_contain_text("This is not a picture")
@@ -121,7 +122,7 @@ def test_a_large_photo_is_shrunk_before_it_is_sent(visit: Visit) -> None:
     assert len(photo) > 2_000_000
     watch_what_is_sent(visit.page)
     choose(visit.page, file(photo, "phone.jpg", "image/jpeg"))
-    expect(tiles(visit.page)).to_have_count(10)
+    expect(tiles(visit.page)).to_have_count(SHOWN)
     expect(visit.page.locator("#query-size")).to_have_text("2400 × 1600, sent as 512 × 341")
     size, kind = visit.page.evaluate("() => [window.sent.size, window.sent.type]")
     assert kind == "image/jpeg"
@@ -196,16 +197,3 @@ def test_real_pictures(browser: Browser, tmp_path: Path) -> None:
             )
         visit.tidy()
         visit.page.close()
-
-
-def test_nothing_alike_is_said(browser: Browser, tmp_path: Path) -> None:
-    with running(make_labelled_gallery(tmp_path)) as server:
-        visit = open_page(browser, server.url)
-        said = visit.page.get_by_text("Nothing in the gallery is alike.")
-        choose(visit.page, file(stranger()))
-        expect(said).to_be_visible()
-        expect(tiles(visit.page)).to_have_count(10)
-        choose(visit.page, file(shade("moss", 1)))
-        expect(said).to_have_count(0)
-        expect(tiles(visit.page)).to_have_count(10)
-        visit.tidy()

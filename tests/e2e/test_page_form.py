@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, expect
 
 from browsing import (
     NEEDS_CHROMIUM,
+    SHOWN,
     Visit,
     choose,
     file,
@@ -21,31 +22,33 @@ from serving import COUNT, Server, key_of, picture
 pytestmark = NEEDS_CHROMIUM
 
 
+FOCUSED = """() => document.activeElement.id || document.activeElement.dataset.language
+    || document.activeElement.dataset.view || document.activeElement.className
+    || document.activeElement.textContent"""
+
+
 def test_keyboard_alone(visit: Visit) -> None:
     page = visit.page
     seen = []
-    for _ in range(6):
+    for _ in range(14):
         page.keyboard.press("Tab")
-        seen.append(
-            page.evaluate(
-                "() => document.activeElement.id || document.activeElement.className"
-                " || document.activeElement.textContent"
-            )
-        )
+        seen.append(page.evaluate(FOCUSED))
     # From the top down, in the order they are seen in.
-    assert seen[:4] == ["top-link", "file", "choose", "shuffle"]
-    assert seen[4] == seen[5] == "sample"
+    assert seen[:8] == ["skip", "brand", "search", "map", "care", "en", "pt", "theme"]
+    assert seen[8:] == ["file", "choose", "camera", "shuffle", "sample", "sample"]
     outline = page.evaluate("() => getComputedStyle(document.activeElement).outlineWidth")
     assert outline == "3px"
     page.keyboard.press("Enter")
-    expect(tiles(page)).to_have_count(10)
+    expect(tiles(page)).to_have_count(SHOWN)
     expect(page.locator("#status")).to_contain_text("at 0.00")
-    # On into the results: the second is picked, and focus stays where it was.
-    tiles(page).nth(1).focus()
+    # On into the results: the second is searched from, and focus stays where it was.
     picked = tiles(page).nth(1).get_attribute("title")
+    tiles(page).nth(1).locator(".open").focus()
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUSED) == "act act-from"
     page.keyboard.press("Enter")
     expect(tiles(page).first).to_have_attribute("title", str(picked))
-    assert page.evaluate("() => document.activeElement.className").startswith("tile")
+    assert page.evaluate(FOCUSED) == "act act-from"
     with page.expect_file_chooser() as chooser:
         page.locator("#choose").focus()
         page.keyboard.press("Enter")
@@ -54,13 +57,24 @@ def test_keyboard_alone(visit: Visit) -> None:
     visit.tidy()
 
 
+def test_the_skip_link_leads_past_the_header(visit: Visit) -> None:
+    page = visit.page
+    page.keyboard.press("Tab")
+    expect(page.locator(".skip")).to_be_in_viewport()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert page.evaluate(FOCUSED) == "file"
+    expect(page.locator(".skip")).not_to_be_in_viewport()
+
+
 def test_samples_can_be_shuffled(visit: Visit) -> None:
     page = visit.page
-    assert page.locator(".sample:enabled").count() == 12
+    assert page.locator(".sample:enabled").count() == 24
     first = set(page.locator(".sample").evaluate_all("all => all.map((one) => one.dataset.key)"))
     for _ in range(12):
         with page.expect_response("**/v1/images?*"):
             page.locator("#shuffle").click()
+        page.wait_for_timeout(50)
         now = set(page.locator(".sample").evaluate_all("all => all.map((one) => one.dataset.key)"))
         if now != first:
             break
@@ -78,7 +92,7 @@ def test_no_width_scrolls_sideways(browser: Browser, server: Server, width: int)
         )
         assert overhang <= 0
         choose(page, file(picture(7), "a-name-without-any-place-to-break-" * 6 + ".png"))
-        expect(tiles(page)).to_have_count(10)
+        expect(tiles(page)).to_have_count(SHOWN)
     if width < 700:
         # The results lie under the fold there, so the page goes to them.
         expect(page.locator("#found-title")).to_be_in_viewport()
@@ -108,22 +122,30 @@ def test_accessible(browser: Browser, server: Server, scheme: Any, width: int) -
     visit.page.close()
 
 
-def test_nothing_jumps(browser: Browser, server: Server) -> None:
-    visit = open_page(browser, server.url)
+SHIFTS = """() => new Promise((done) => {
+    let sum = 0;
+    new PerformanceObserver((list) => {
+        for (const entry of list.getEntries()) sum += entry.value;
+    }).observe({ type: "layout-shift", buffered: true });
+    setTimeout(() => done(sum), 200);
+})"""
+
+
+@pytest.mark.parametrize("language", ["en-GB", "pt-BR"])
+@pytest.mark.parametrize("width", [360, 1280])
+def test_nothing_jumps(browser: Browser, server: Server, width: int, language: str) -> None:
+    viewport = {"width": width, "height": 900}
+    visit = open_page(browser, server.url, viewport=viewport, locale=language)
     page = visit.page
     choose(page, file(picture(7)))
-    found_itself(page, 7)
-    shift = page.evaluate(
-        """() => new Promise((done) => {
-            let sum = 0;
-            new PerformanceObserver((list) => {
-                for (const entry of list.getEntries()) sum += entry.value;
-            }).observe({ type: "layout-shift", buffered: true });
-            setTimeout(() => done(sum), 200);
-        })"""
-    )
-    assert shift < 0.01
+    expect(tiles(page)).to_have_count(SHOWN)
+    assert page.evaluate(SHIFTS) < 0.01
     page.close()
+    # A shared link stands as results from the first.
+    visit = open_page(browser, server.url, f"/?key={key_of(7)}", viewport=viewport, locale=language)
+    expect(tiles(visit.page)).to_have_count(SHOWN)
+    assert visit.page.evaluate(SHIFTS) < 0.01
+    visit.page.close()
 
 
 def test_documentation_works_without_a_cdn(browser: Browser, server: Server) -> None:

@@ -95,7 +95,7 @@ def page_headers(api_url: str, picture_origins: Sequence[str]) -> str:
         "X-Content-Type-Options": "nosniff",
         "Referrer-Policy": "no-referrer",
         "Cross-Origin-Opener-Policy": "same-origin",
-        "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+        "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
         "Strict-Transport-Security": f"max-age={_YEAR}",
     }
     forever = {"Cache-Control": f"public, max-age={_YEAR}, immutable"}

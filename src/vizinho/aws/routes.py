@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
@@ -12,8 +12,11 @@ from vizinho.aws.forms import parse_form
 from vizinho.aws.links import Links
 from vizinho.contract import answers, errors
 from vizinho.contract import search as contract
+from vizinho.contract.features import listed
 from vizinho.contract.fields import (
+    DEFAULT_LABELS_LIMIT,
     DEFAULT_LIST_LIMIT,
+    LABELS_LIMIT,
     LIST_LIMIT,
     LIST_OFFSET,
     SIZE,
@@ -87,6 +90,7 @@ class Routes:
             "/": {"POST": self._thesis},
             "/health": {"GET": self._health},
             "/v1/model": {"GET": self._about},
+            "/v1/labels": {"GET": self._labels},
             "/v1/search": {"POST": self._search},
             "/v1/images": {"GET": self._list, "POST": self._refuse},
         }
@@ -129,21 +133,21 @@ class Routes:
             raise errors.unsupported_body(kind)
         body = request.body(body_limit(limit), limit)
         if kind == "application/json":
-            return self._found(json_fields(body), None)
+            return self._found(json_fields(body), ())
         items = parse_form(body, content_type)
         fields = form_fields(items)
-        picture = dict(items).get("image")
-        data = picture if isinstance(picture, bytes) else None
-        check_upload(None if data is None else len(data), limit)
-        return self._found(fields, data)
+        values = contract.uploads([value for name, value in items if name == "image"], fields)
+        for value in values:
+            check_upload(len(value) if isinstance(value, bytes) else None, limit)
+        return self._found(fields, [value for value in values if isinstance(value, bytes)])
 
-    def _found(self, fields: SearchFields, data: bytes | None) -> Answer:
+    def _found(self, fields: SearchFields, files: Sequence[bytes]) -> Answer:
         contract.check_fingerprint(fields.fingerprint, self._fingerprint)
         start = time.perf_counter()
         matches = contract.search(
             self._gallery,
             fields,
-            data,
+            files,
             limit=self._settings.max_upload_bytes,
             fetch=_no_fetch,
             read=self._read,
@@ -157,12 +161,14 @@ class Routes:
         label = request.query.get("label")
         return _json(answers.listing(self._gallery, offset, limit, label, self._address))
 
+    def _labels(self, request: Request, _: str) -> Answer:
+        limit = whole("limit", request.query.get("limit", DEFAULT_LABELS_LIMIT), LABELS_LIMIT)
+        return _json(answers.labels_answer(self._gallery, limit))
+
     def _about(self, _: Request, __: str) -> Answer:
         limit = self._settings.max_upload_bytes
         return _json(
-            answers.model_answer(
-                self._gallery, max_upload_bytes=limit, writable=False, image_url=False
-            )
+            answers.model_answer(self._gallery, max_upload_bytes=limit, features=listed(()))
         )
 
     def _health(self, _: Request, __: str) -> Answer:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from vizinho import __version__
+from vizinho.contract.features import Feature
 from vizinho.contract.fields import SearchFields
 from vizinho.engines import Row
 from vizinho.gallery import Match, Matches
@@ -35,7 +36,12 @@ def search_answer(
 ) -> dict[str, Any]:
     """The pictures found, nearest first; ``seconds`` is the time of the search alone."""
     results = [
-        {**picture(match, address), "distance": match.distance, "probability": match.probability}
+        {
+            **picture(match, address),
+            "distance": match.distance,
+            "probability": match.probability,
+            "kind": match.kind,
+        }
         for match in matches
     ]
     return {
@@ -73,8 +79,19 @@ def listing(
     }
 
 
+def labels_answer(gallery: GalleryView, limit: int) -> dict[str, Any]:
+    """The labels with most pictures first, at most ``limit`` of them; equal ones by name, and those
+    without a label last among equals. Reads the gallery."""
+    counts = gallery.labels()
+    order = sorted(counts.items(), key=lambda each: (-each[1], each[0] is None, each[0] or ""))
+    return {
+        "labels": [{"label": label, "count": count} for label, count in order[:limit]],
+        "total": len(counts),
+    }
+
+
 def model_answer(
-    gallery: GalleryView, *, max_upload_bytes: int, writable: bool, image_url: bool
+    gallery: GalleryView, *, max_upload_bytes: int, features: Sequence[Feature]
 ) -> dict[str, Any]:
     """The model, what it measured, and what may be asked here. Reads the gallery."""
     info = gallery.info
@@ -86,8 +103,9 @@ def model_answer(
         "gallery": info["name"],
         "images": info["count"],
         "max_upload_bytes": max_upload_bytes,
-        "writable": writable,
-        "image_url": image_url,
+        "writable": "write" in features,
+        "image_url": "image_url" in features,
+        "features": list(features),
         "version": __version__,
     }
 

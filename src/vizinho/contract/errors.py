@@ -20,6 +20,7 @@ _CORE: dict[type[core.VizinhoError], tuple[int, str]] = {
     core.ImageTooLarge: (413, "image_too_large"),
     core.KeyNotFound: (404, "key_not_found"),
     core.SettingsError: (422, "bad_field"),
+    core.NotExplainable: (409, "not_explainable"),
     core.FingerprintMismatch: (409, "fingerprint_mismatch"),
     core.GalleryBusy: (503, "gallery_busy"),
     core.GalleryNotFound: (503, "gallery_not_found"),

@@ -1,16 +1,25 @@
-"""The two searches over an open gallery, and the checks they share."""
+"""The two searches over an open gallery, and what they share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
 
-from vizinho.contract.fields import SearchFields
+import numpy as np
+from numpy.typing import NDArray
+
+from vizinho.contract.errors import ApiError, bad_field
+from vizinho.contract.fields import HINT, ExampleFields, SearchFields
 from vizinho.contract.pictures import checked_key, decode_base64
-from vizinho.errors import FingerprintMismatch
+from vizinho.errors import FingerprintMismatch, SettingsError
 from vizinho.gallery import Matches
+from vizinho.gallery.examples import Example
 from vizinho.gallery.view import GalleryView
 
 TEN = 10
+
+T = TypeVar("T")
 
 
 def thesis_search(gallery: GalleryView, body: bytes, limit: int) -> Matches:
@@ -31,37 +40,138 @@ def check_fingerprint(asked: str | None, here: str) -> None:
         )
 
 
+def uploads(values: Sequence[T], fields: SearchFields) -> Sequence[T | None]:
+    """Those of a form's values named ``image`` that are looked at: all where examples say which is
+    what, else the last, or None where there is none."""
+    return values if fields.examples else values[-1:] or [None]
+
+
 def search(
     gallery: GalleryView,
     fields: SearchFields,
-    data: bytes | None,
+    files: Sequence[bytes],
     *,
     limit: int,
     fetch: Callable[[str], bytes],
     read: Callable[[str], bytes],
 ) -> Matches:
-    """The pictures nearest to the one in ``data``, or to the one that the fields name.
+    """The pictures nearest to the one in ``files``, or to the one or the several that the fields
+    name.
 
     Args:
         gallery: what is searched.
-        fields: how, and (without ``data``) which picture.
-        data: an uploaded picture.
+        fields: how, and which pictures.
+        files: uploaded pictures; without ``examples`` the first is searched with.
         limit: bytes that ``image_base64`` may decode to.
         fetch: reads ``image_url``, or raises the ApiError that says it is not allowed.
         read: the bytes of a picture of the gallery, by its key.
 
     Raises:
-        ApiError, ImageError, KeyNotFound, GalleryError: the picture can't be had or used.
+        ApiError, ImageError, KeyNotFound, GalleryError: a picture can't be had or used.
     """
+    examples = examples_of(fields, files, limit=limit, fetch=fetch, read=read)
     k, offset = fields.k, fields.offset
-    if data is None:
-        if fields.key and fields.crop is None:
-            key = checked_key(fields.key)
-            return gallery.search_key(key, k, offset=offset, filter=fields.filter)
-        if fields.image_base64:
-            data = decode_base64(fields.image_base64.encode(), limit)
-        elif fields.image_url:
-            data = fetch(fields.image_url)
-        else:
-            data = read(checked_key(str(fields.key)))
-    return gallery.search(data, k=k, offset=offset, filter=fields.filter, crop=fields.crop)
+    with _as_field():
+        matches = gallery.search_examples(examples, k, offset=offset, filter=fields.filter)
+    if not fields.kinds:
+        return matches
+    # Imported here: few searches look at pixels.
+    from vizinho.gallery.kinds import typed
+
+    return typed(gallery, matches, examples, read=read)
+
+
+def query_vector(
+    gallery: GalleryView,
+    fields: SearchFields,
+    files: Sequence[bytes],
+    *,
+    limit: int,
+    fetch: Callable[[str], bytes],
+    read: Callable[[str], bytes],
+) -> NDArray[np.float32]:
+    """The embedding float32 [D] that `search` would search with; its arguments and errors."""
+    examples = examples_of(fields, files, limit=limit, fetch=fetch, read=read)
+    with _as_field():
+        return gallery.query_vector(examples)
+
+
+@contextmanager
+def _as_field() -> Iterator[None]:
+    try:
+        yield
+    except SettingsError as error:
+        raise bad_field("examples", error.message, error.hint) from error
+
+
+def examples_of(
+    fields: SearchFields,
+    files: Sequence[bytes],
+    *,
+    limit: int,
+    fetch: Callable[[str], bytes],
+    read: Callable[[str], bytes],
+) -> list[Example]:
+    """The picture or the several that a request names; see `search`."""
+    if fields.examples:
+        return _several(fields.examples, files, limit, fetch, read)
+    single = ExampleFields(
+        crop=fields.crop,
+        image=0 if files else None,
+        image_base64=fields.image_base64,
+        image_url=fields.image_url,
+        key=fields.key,
+    )
+    return [example_of(single, files, limit=limit, fetch=fetch, read=read)]
+
+
+def example_of(
+    fields: ExampleFields,
+    files: Sequence[bytes],
+    *,
+    limit: int,
+    fetch: Callable[[str], bytes],
+    read: Callable[[str], bytes],
+) -> Example:
+    """The picture that ``fields`` name, or its key where the gallery has its vector; see `search`.
+
+    Raises:
+        ApiError, KeyNotFound, SourceError: the picture can't be had.
+    """
+    weight, crop = fields.weight, fields.crop
+    if fields.image is not None:
+        return Example(files[fields.image], weight=weight, crop=crop)
+    if fields.image_base64:
+        data = decode_base64(fields.image_base64.encode(), limit)
+    elif fields.image_url:
+        data = fetch(fields.image_url)
+    else:
+        key = checked_key(str(fields.key))
+        if crop is None:
+            return Example(key=key, weight=weight)
+        data = read(key)
+    return Example(data, weight=weight, crop=crop)
+
+
+def _several(
+    all_fields: Sequence[ExampleFields],
+    files: Sequence[bytes],
+    limit: int,
+    fetch: Callable[[str], bytes],
+    read: Callable[[str], bytes],
+) -> list[Example]:
+    used = {each.image for each in all_fields}
+    for number in range(len(files)):
+        if number not in used:
+            raise bad_field("image", f"file {number} is in none of the examples", HINT)
+    examples = []
+    for number, fields in enumerate(all_fields):
+        at = f"examples[{number}]"
+        if fields.image is not None and fields.image >= len(files):
+            raise bad_field(f"{at}.image", f"the form has {len(files)} files named image", HINT)
+        try:
+            examples.append(example_of(fields, files, limit=limit, fetch=fetch, read=read))
+        except ApiError as error:
+            message = f"{at}: {error.message}"
+            raise ApiError(error.status, error.code, message, error.hint, error.headers) from error
+    return examples

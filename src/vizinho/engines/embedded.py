@@ -135,6 +135,12 @@ class EmbeddedEngine(Catalogue):
                 return int(found[0][0])
         return 0
 
+    def stamp(self) -> tuple[int, int]:
+        """As `Catalogue.stamp`, the same in every process: ids and removals ever given."""
+        with self._lock, explained(self.path), transaction(self._db, reading=True):
+            removal = 0 if self._follower.old_format() else schema.last_removal(self._db)
+            return schema.last_id(self._db), removal
+
     def options(self, *, latency_ms: float | None = None, recall: float | None = None) -> None:
         """Remember how the gallery is to be searched; None leaves an option as it is.
 

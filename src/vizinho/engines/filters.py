@@ -8,6 +8,10 @@ from typing import Any
 from vizinho.engines.protocol import Filter
 from vizinho.errors import GalleryError
 
+#: Fields of a filter. SQLite takes a thousand conditions, of which each is a few; Milvus fewer
+#: than a hundred.
+MOST = 32
+
 # json_each rather than a JSON path: a field may have any name, quotes and dots included.
 _FIELD = """EXISTS (SELECT 1 FROM json_each(metadata) AS field
     WHERE field.key = ? AND field.atom = ? AND field.type {kind})"""
@@ -16,10 +20,13 @@ _NO_FIELD = """NOT EXISTS (SELECT 1 FROM json_each(metadata) AS field
 
 
 def where(filter: Filter) -> tuple[str, list[Any]]:
-    """An SQL condition and the values bound in it. Raises GalleryError for values it can't compare.
+    """An SQL condition and the values bound in it. Raises GalleryError for values it can't compare,
+    and for more than `MOST` fields.
 
     A boolean equals only itself, as in JSON, where 1 and true differ; 1 and 1.0 are equal.
     """
+    if len(filter) > MOST:
+        raise GalleryError(f"The filter has {len(filter):,} fields; {MOST} are the most.")
     conditions = ["TRUE"]
     values: list[Any] = []
     for name, value in filter.items():

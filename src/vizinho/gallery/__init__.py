@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from vizinho.engines import Row
 from vizinho.gallery.core import Gallery
+from vizinho.gallery.examples import Example
 from vizinho.gallery.records import AddReport, Match, Matches, NewImage
 from vizinho.gallery.view import GalleryView
 
-__all__ = ["AddReport", "Gallery", "GalleryView", "Match", "Matches", "NewImage", "Row"]
+__all__ = ["AddReport", "Example", "Gallery", "GalleryView", "Match", "Matches", "NewImage", "Row"]

@@ -104,8 +104,7 @@ def search(
     """
     calibration = judge.calibration(model)
     if calibration is None:
-        found = engine.search(vectors, k, offset=offset, filter=filter)
-        return [Matches(map(_match, hits)) for hits in found]
+        return unjudged(engine, vectors, k, offset=offset, filter=filter)
     from vizinho.calibrate import NEIGHBOURS
 
     if offset > DEEP or k < 1 or offset < 0:
@@ -120,6 +119,19 @@ def search(
         _judged(calibration, vector, page, first, size)
         for vector, page, first in zip(np.asarray(vectors), pages, firsts, strict=True)
     ]
+
+
+def unjudged(
+    engine: Engine,
+    vectors: NDArray[np.float32],
+    k: int,
+    *,
+    offset: int = 0,
+    filter: Filter | None = None,
+) -> list[Matches]:
+    """`search` without a calibration: neither probabilities nor ``known``."""
+    found = engine.search(vectors, k, offset=offset, filter=filter)
+    return [Matches(map(_match, hits)) for hits in found]
 
 
 def _judged(

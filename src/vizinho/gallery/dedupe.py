@@ -65,19 +65,21 @@ def find_duplicates(
     kinds: Sequence[str] = KINDS[:2],
     *,
     distance: float | None = None,
+    files: bool = True,
     progress: Progress | None = None,
 ) -> Duplicates:
     """Groups of identical pictures, of copies ("near"), and of similar ones, largest spoils first.
 
     Similar are those whose embeddings are at most ``distance`` apart; by default as far as half of
-    the gallery's own pictures are from altered copies of themselves. Nothing is changed but the
+    the gallery's own pictures are from altered copies of themselves. ``files``: also files of the
+    mirrored folder that have no row because another has the same bytes. Nothing is changed but the
     hashes kept in the gallery's folder. Raises GalleryError.
     """
     report = Duplicates()
     looks = Looks(gallery.path)
     try:
         report.pictures = look_at_new(gallery, looks, report.skipped, progress)
-        same = _same_files(gallery, looks)
+        same = _same_files(gallery, looks, files)
         groups = Groups()
         if set(kinds) & {"identical", "near"}:
             groups = link_copies(gallery, looks, progress)
@@ -150,7 +152,9 @@ def _records(gallery: GalleryView) -> FileRecords | None:
     return gallery._file_records() if (gallery.path / layout.FOLDER).is_file() else None
 
 
-def _same_files(gallery: GalleryView, looks: Looks) -> dict[int, list[tuple[str, bool]]]:
+def _same_files(
+    gallery: GalleryView, looks: Looks, files: bool
+) -> dict[int, list[tuple[str, bool]]]:
     """Keys and whether they are rows, by number of the content, where there are several of one."""
     several: dict[str, set[tuple[str, bool]]] = {}
     for rows in pages(gallery, size=_PAGE):
@@ -158,7 +162,8 @@ def _same_files(gallery: GalleryView, looks: Looks) -> dict[int, list[tuple[str,
         for row in rows:
             if (owner := owners.get(row.hash, row.key)) != row.key:
                 several.setdefault(row.hash, {(owner, True)}).add((row.key, True))
-    if (records := _records(gallery)) is not None and gallery.folder is not None:
+    records = _records(gallery) if files else None
+    if records is not None and gallery.folder is not None:
         query = """SELECT hash, path FROM files WHERE hash IN
             (SELECT hash FROM files GROUP BY hash HAVING count(*) > 1)"""
         for content, path in records.query(query):

@@ -19,15 +19,16 @@ def image_job(number: int, item: NewImage) -> Job[Wanted]:
     """One picture, the ``number``-th that was given. Raises GalleryError for an impossible key."""
     source = item.source
     file_name = Path(source).name if isinstance(source, str | Path) else ""
+    stem = item.stem or file_name
     wanted = Wanted(
         None if item.key is None else check_key(item.key),
-        stem=check_key(file_name) if file_name else "",
+        stem=check_key(stem) if stem else "",
         label=item.label,
         metadata=dict(item.metadata),
         url=item.url,
         store=item.store,
     )
-    name = item.key or (str(source) if file_name else f"picture {number}")
+    name = item.key or (str(source) if file_name else stem or f"picture {number}")
     return Job(wanted, name, lambda: read_bytes(source))
 
 

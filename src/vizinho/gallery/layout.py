@@ -8,10 +8,12 @@
     ├── folder.sqlite     only with `sync_folder`: the files as last seen
     ├── model/            the model bundle, so that the gallery stands alone
     ├── images/           bytes of pictures that were added, by content hash
+    ├── feedback.sqlite   only once a result was marked: `vizinho.gallery.feedback`
+    ├── perceptual.sqlite and map/ are derived: `vizinho.gallery.looks`, `vizinho.gallery.plane`
     └── lock              held while writing; names the writer
 
-After `vizinho migrate` catalogue, index and model are in a folder ``by-MODEL-...`` of their own,
-which ``gallery.json`` names: replacing that file is what puts another model in place, at once.
+After `vizinho migrate` catalogue, index, model and map are in a folder ``by-MODEL-...`` of their
+own, which ``gallery.json`` names: replacing that file is what puts another model in place, at once.
 
 A packed gallery (`vizinho.gallery.pack`) has ``gallery.json``, ``catalogue.sqlite`` with the rows
 only, ``vectors.npy`` and ``model/``; nothing in it is ever written again.
@@ -41,6 +43,7 @@ CATALOGUE = "catalogue.sqlite"
 FOLDER = "folder.sqlite"
 MODEL = "model"
 IMAGES = "images"
+MAP = "map"
 PART_BYTES = 8 * 1024 * 1024
 
 

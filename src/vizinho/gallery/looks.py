@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +131,27 @@ class Looks:
         for start in range(0, len(values), _MANY):
             part = values[start : start + _MANY]
             yield from self._db.execute(f"{query} ({', '.join('?' * len(part))})", part)
+
+
+def kept_looks(folder: Path, hashes: Sequence[str]) -> dict[str, NDArray[np.float16]]:
+    """The frequencies [LENGTH], by content hash, that are kept for the gallery in ``folder``.
+
+    Only looks: nothing is made, mended or written, and what can't be read is not there.
+    """
+    path = folder / LOOKS
+    if not path.is_file():
+        return {}
+    found: dict[str, NDArray[np.float16]] = {}
+    with suppress(sqlite3.Error, GalleryError), closing(connect(path)) as database:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        for start in range(0, len(hashes) if version == VERSION else 0, _MANY):
+            part = hashes[start : start + _MANY]
+            marks = ", ".join("?" * len(part))
+            query = f"SELECT hash, frequencies FROM looks WHERE hash IN ({marks})"
+            for content, blob in database.execute(query, part):
+                if len(blob) == LENGTH * _FLOAT16.itemsize:
+                    found[content] = np.frombuffer(blob, _FLOAT16)
+    return found
 
 
 def each_batch(

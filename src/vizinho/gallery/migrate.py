@@ -255,7 +255,7 @@ def _kept(path: Path, before: layout.About) -> Path:
 def _own_files() -> tuple[str, ...]:
     """What a model's part of a gallery consists of."""
     database = [f"{layout.CATALOGUE}{ending}" for ending in ("", "-wal", "-shm", "-journal")]
-    return (*database, layout.MODEL, "index")
+    return (*database, layout.MODEL, "index", layout.MAP)
 
 
 def _blocked(missing: list[Skipped], path: Path) -> GalleryError:

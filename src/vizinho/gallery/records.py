@@ -18,7 +18,8 @@ class Match:
 
     ``distance`` is Euclidean between embeddings, smaller is closer, 0 is the same picture.
     ``probability`` is the chance that it is of the query's kind (0..1), None for a model without
-    calibration.
+    calibration. ``kind``: what it is beside the query, where that was asked
+    (`vizinho.gallery.kinds`).
     """
 
     key: str
@@ -27,6 +28,7 @@ class Match:
     probability: float | None = None
     label: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
+    kind: str | None = None
 
 
 class Matches(list[Match]):
@@ -55,7 +57,8 @@ class NewImage:
 
     ``key``: by default the file's name, or the start of the content hash for bytes. ``label`` and
     ``metadata``: None and empty keep what a picture of that key has. ``store``: copy the bytes into
-    the gallery; without, ``url`` should say where they are to be seen.
+    the gallery; without, ``url`` should say where they are to be seen. ``stem``: a key to take if
+    there is none and no other picture has it, else one like it.
     """
 
     source: Source
@@ -64,6 +67,7 @@ class NewImage:
     metadata: dict[str, Any] = field(default_factory=dict)
     store: bool = True
     url: str | None = None
+    stem: str = ""
 
 
 @dataclass

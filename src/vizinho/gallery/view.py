@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -17,18 +17,20 @@ from vizinho.embedder import Embedder
 from vizinho.engines import Engine, Row
 from vizinho.errors import ImageError, KeyNotFound
 from vizinho.gallery import answers, layout
+from vizinho.gallery.explaining import Explaining, Model
 from vizinho.gallery.opening import open_parts
-from vizinho.gallery.records import Matches
+from vizinho.gallery.searching import Searching
 from vizinho.gallery.steady import steady
-from vizinho.images import Crop, Source, crop_image, load_image, media_type
+from vizinho.images import Crop, Source, media_type
 from vizinho.place import is_address
 
 if TYPE_CHECKING:
+    from vizinho.explain import Explanation
     from vizinho.gallery.files import FileRecords
     from vizinho.gallery.remote import Remote
 
 
-class GalleryView:
+class GalleryView(Searching):
     """Everything a gallery does without writing; what others commit is seen at once."""
 
     def __init__(
@@ -45,6 +47,7 @@ class GalleryView:
         self._embedder: Embedder | None = None
         self._records: FileRecords | None = None
         self._judge = answers.Judge()
+        self._explaining = Explaining()
 
     @classmethod
     def open(cls, path: str | Path, *, model: str | Path | None = None) -> Self:
@@ -168,60 +171,25 @@ class GalleryView:
             "mirrored": self.mirrored,
         }
 
-    @steady
-    def search(
-        self,
-        source: Source,
-        *,
-        k: int = 10,
-        offset: int = 0,
-        filter: Mapping[str, Any] | None = None,
-        crop: Crop | None = None,
-    ) -> Matches:
-        """The ``k`` pictures nearest to ``source`` (bytes, a path or a PIL image), closest first.
+    @property
+    def explainable(self) -> bool:
+        """Whether `explain` can split this model's matches; loads no network."""
+        return self._explaining.possible(self._explained())
 
-        ``offset`` skips the nearest ones; ``filter`` asks for a label or metadata values, all
-        equal; ``crop`` looks at a part of the picture only. Exact; equal distances by key. The list
-        also says whether anything is alike: ``known``. Raises ImageError, and GalleryError for
-        k < 1.
+    @steady
+    def explain(self, source: Source, key: str, *, crop: Crop | None = None) -> Explanation:
+        """Which regions of ``source``, or of its part ``crop``, and of the gallery's picture
+        ``key`` made them a match; docs/explain.md says what the numbers are.
+
+        Raises NotExplainable where the network does not end in pooling and a linear layer, or the
+        picture is not the one any more that was embedded; KeyNotFound, ImageError, SourceError.
         """
-        if crop is not None:
-            source = crop_image(load_image(source), crop)
-        return self.search_vectors(self.embedder.embed([source]), k, offset=offset, filter=filter)[
-            0
-        ]
+        kept = self.vectors([key])[0]
+        explainer = self._explaining.explainer(self._explained())
+        return explainer.explain(source, self.image_bytes(key)[0], crop=crop, kept=kept)
 
-    @steady
-    def search_many(
-        self, sources: Sequence[Source], k: int = 10, *, filter: Mapping[str, Any] | None = None
-    ) -> list[Matches]:
-        """`search` for several pictures at once."""
-        return self.search_vectors(self.embedder.embed(sources), k, filter=filter)
-
-    @steady
-    def search_key(
-        self,
-        key: str,
-        k: int = 10,
-        *,
-        offset: int = 0,
-        filter: Mapping[str, Any] | None = None,
-    ) -> Matches:
-        """The pictures nearest to one of the gallery, itself included. Raises KeyNotFound."""
-        return self.search_vectors(self._engine.vectors([key]), k, offset=offset, filter=filter)[0]
-
-    def search_vectors(
-        self,
-        vectors: NDArray[np.float32],
-        k: int = 10,
-        *,
-        offset: int = 0,
-        filter: Mapping[str, Any] | None = None,
-    ) -> list[Matches]:
-        """`search` for embeddings [Q, D] made by the gallery's own model."""
-        return answers.search(
-            self._engine, self._judge, self._model, vectors, k, offset=offset, filter=filter
-        )
+    def _explained(self) -> Model:
+        return self._model, self._about.fingerprint, self._about.precision
 
     def items(self, offset: int = 0, limit: int = 100, label: str | None = None) -> list[Row]:
         """Rows in the order of their keys; of one label if given."""

@@ -22,6 +22,7 @@ from vizinho.gallery.view import GalleryView
 from vizinho.progress import Progress
 
 if TYPE_CHECKING:
+    from vizinho.gallery.feedback import Feedback
     from vizinho.gallery.intake import Embedding, Intake, Wanted
     from vizinho.gallery.pipeline import Outcome
     from vizinho.gallery.remote import Remote
@@ -39,6 +40,40 @@ class GalleryWriter(GalleryView):
         self.patience: Patience = NONE
         """How long writing waits for another writer; not at all unless set."""
         self._turn = threading.Lock()
+        self._feedback: Feedback | None = None
+
+    def close(self) -> None:
+        """Let go of all files."""
+        super().close()
+        if self._feedback is not None:
+            self._feedback.close()
+
+    @property
+    def changeable(self) -> bool:
+        """Whether it can be written to at all: a packed gallery never is."""
+        return self.about.engine != PackedEngine.name
+
+    @property
+    def keeps_feedback(self) -> bool:
+        """Whether `feedback` is to be had: a gallery in a folder that may change has it."""
+        return self._remote is None and self.changeable
+
+    @property
+    def feedback(self) -> Feedback:
+        """What was said of results, right or wrong. Raises GalleryError where none is kept."""
+        from vizinho.gallery.feedback import Feedback
+
+        if self._remote is not None:
+            raise GalleryError(
+                f"{self._remote.address} is a gallery in Milvus, which keeps no feedback.",
+                "A gallery in a folder does.",
+            )
+        if not self.keeps_feedback:
+            raise read_only(self.path)
+        with self._loading:
+            if self._feedback is None:
+                self._feedback = Feedback(self)
+            return self._feedback
 
     def _intake(
         self,
@@ -112,7 +147,7 @@ class GalleryWriter(GalleryView):
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        if self.about.engine == PackedEngine.name:
+        if not self.changeable:
             raise read_only(self.path)
         if self._remote is not None:
             # Writers elsewhere need not wait: rows are written by key, and a batch may be repeated.

@@ -1,96 +1,133 @@
-// One question at a time: a newer one calls the older off.
+// Starts the page, and shows the view that the address asks for.
 
 import * as api from "./api.js";
-import { listen } from "./drop.js";
+import { by, make } from "./dom.js";
 import { describe, topOne } from "./model.js";
-import { prepare } from "./shrink.js";
-import * as view from "./view.js";
+import { complain } from "./problem.js";
+import { address, go, listen, params } from "./router.js";
+import * as theme from "./theme.js";
+import { language, number, onLanguage, speak, t, translate } from "./words.js";
 
-let limit = Infinity;
-let count = 0;
-let asked = null; // the AbortController of the question under way
+// A view is { show(main, params), hide() }; it is loaded when first asked for, and shown again
+// whenever the address changes. It is there when the server offers one of the features it needs.
+const VIEWS = {
+  search: { load: () => import("./search.js"), needs: [] },
+  map: { load: () => import("./map.js"), needs: ["map"] },
+  care: { load: () => import("./care.js"), needs: [] },
+};
+const links = [...by("views").querySelectorAll("a")];
 
-async function search(question) {
-  asked?.abort();
-  const mine = new AbortController();
-  asked = mine;
-  view.problem(null);
-  view.busy(true);
-  try {
-    const answer = await question(mine.signal);
-    if (mine !== asked) return;
-    view.results(answer.results);
-    view.status(summary(answer));
-    view.busy(false);
-    view.reveal();
-  } catch (error) {
-    if (mine !== asked) return;
-    view.busy(false);
-    view.results([]);
-    view.problem(asProblem(error), () => search(question));
-  }
-}
+let shown = null; // { name, module }
 
-function asProblem(error) {
-  if (error instanceof api.Problem) return error;
-  console.error(error);
-  return new api.Problem("Something broke on this page", "Reload it and try again.");
-}
-
-function summary({ results, known, took_ms: took }) {
-  if (!results.length) return "The gallery is empty";
-  if (known === false) return "Nothing in the gallery is alike. The best guesses:";
-  const [first] = results;
-  const nearest = `nearest: ${first.label ?? first.key} at ${first.distance.toFixed(2)}`;
-  return `${results.length} found in ${Math.max(1, Math.round(took))} ms, ${nearest}`;
-}
-
-const searchKey = (key, url) => {
-  view.query(url, key, "from the gallery", key);
-  return search((signal) => api.searchKey(key, view.TEN, signal));
+const there = (name) => {
+  const needs = VIEWS[name]?.needs;
+  return Boolean(needs) && (!needs.length || needs.some(api.offers));
 };
 
-async function searchFile(file) {
-  view.query(null, file.name);
-  await search(async (signal) => {
-    const { blob, width, height, from } = await prepare(file);
-    if (signal.aborted) throw new DOMException("", "AbortError");
-    if (from) view.query(URL.createObjectURL(file), file.name, sizes(from, { width, height }));
-    if (blob.size > limit) throw api.tooLarge(blob.size, limit);
-    return api.searchFile(blob, file.name, view.TEN, signal);
-  });
+const wanted = () => {
+  const name = params().get("view") ?? "search";
+  return there(name) ? name : "search";
+};
+
+function room(name) {
+  const known = by(`view-${name}`);
+  if (known) return known;
+  const made = make("div", "", { id: `view-${name}` });
+  by("main").append(made);
+  return made;
 }
 
-function sizes(from, sent) {
-  const text = `${from.width} \u00d7 ${from.height}`;
-  return sent.width === from.width ? text : `${text}, sent as ${sent.width} \u00d7 ${sent.height}`;
-}
-
-async function shuffle() {
+async function show() {
+  const name = wanted();
+  head(name);
   try {
-    const offset = Math.floor(Math.random() * Math.max(1, count - view.SAMPLES + 1));
-    view.strip((await api.pictures(offset, view.SAMPLES)).images);
+    const module = await VIEWS[name].load();
+    if (name !== wanted()) return; // they went on meanwhile
+    if (shown && shown.name !== name) {
+      shown.module.hide();
+      room(shown.name).hidden = true;
+    }
+    const main = room(name);
+    main.hidden = false;
+    shown = { name, module };
+    complain(by("trouble"), null);
+    await module.show(main, params());
   } catch (error) {
-    view.problem(asProblem(error), shuffle);
+    complain(by("trouble"), error, show);
   }
+}
+
+function head(name) {
+  document.documentElement.dataset.view = name;
+  document.title = t(`frame.title.${name}`);
+  for (const link of links) {
+    const { view } = link.dataset;
+    link.hidden = !there(view);
+    link.href = address({ view: view === "search" ? null : view });
+    if (view === name) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
+  }
+  by("views").classList.toggle("alone", links.filter((link) => !link.hidden).length < 2);
+}
+
+// A plain click stays on this page; a new tab is the browser's business.
+const plain = (event) => !(event.ctrlKey || event.metaKey || event.shiftKey || event.button);
+
+function wire() {
+  for (const link of links) {
+    link.addEventListener("click", (event) => {
+      if (!plain(event)) return;
+      event.preventDefault();
+      go({ view: link.dataset.view === "search" ? null : link.dataset.view });
+    });
+  }
+  by("brand").addEventListener("click", (event) => {
+    if (!plain(event)) return;
+    event.preventDefault();
+    const all = Object.fromEntries([...params().keys()].map((name) => [name, null]));
+    go({ ...all, lang: params().get("lang") }, { state: null });
+  });
+  for (const button of by("languages").children) {
+    button.addEventListener("click", () => speak(button.dataset.language));
+  }
+  onLanguage(inLanguage);
+  listen(show);
+}
+
+function inLanguage() {
+  for (const button of by("languages").children) {
+    button.setAttribute("aria-pressed", String(button.dataset.language === language()));
+  }
+  if (!api.about.model) return; // what views there are is not known yet
+  facts();
+  head(wanted());
+}
+
+function facts() {
+  const { score, note } = describe(topOne(api.about.model.metrics));
+  by("model-name").textContent = api.about.model.name;
+  by("model-score").textContent = score;
+  by("model-note").textContent = note;
+  by("model-count").textContent = number(api.about.model.images);
 }
 
 async function start() {
+  complain(by("trouble"), null);
   try {
-    const model = await api.model();
-    limit = model.max_upload_bytes;
-    count = model.images;
-    view.model(model.name, describe(topOne(model.metrics)), count);
+    await api.load();
   } catch (error) {
-    view.problem(asProblem(error), start);
+    document.title = t("frame.title.search");
+    complain(by("trouble"), error, start);
     return;
   }
-  view.problem(null);
-  await shuffle();
+  facts();
+  await show();
 }
 
-view.build(searchKey);
-view.parts.docs.hidden = api.elsewhere; // its documentation is a page of `vizinho serve` only
-listen({ ...view.parts, button: view.parts.choose, take: searchFile });
-view.parts.shuffle.addEventListener("click", shuffle);
+translate();
+document.documentElement.classList.add("ready");
+theme.start();
+by("docs").hidden = api.elsewhere; // its documentation is a page of `vizinho serve` only
+wire();
+inLanguage();
 start();

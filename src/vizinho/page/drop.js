@@ -1,45 +1,50 @@
-// Three ways in: the file button, drag and drop anywhere on the page, paste.
+// What is dropped anywhere on the page, or pasted: pictures, or the address of one.
 
-export function listen({ box, input, button, take }) {
-  button.addEventListener("click", () => input.click());
-  input.addEventListener("change", () => {
-    if (input.files.length) take(input.files[0]);
-    input.value = ""; // so that the same file can be chosen again
-  });
+const OURS = "application/x-vizinho-key";
 
+// on: { files(list), address(text), key(key) }; active() says whether this page takes it now.
+export function listen(box, on, active) {
   let depth = 0; // dragenter and dragleave also fire for every element inside
   const leave = () => {
     depth = 0;
     box.classList.remove("over");
   };
-  document.addEventListener("dragenter", (event) => {
-    if (!carriesFile(event.dataTransfer)) return;
+  const when = (fn) => (event) => active() && fn(event);
+  document.addEventListener("dragenter", when((event) => {
+    if (!carries(event.dataTransfer)) return;
     depth += 1;
     box.classList.add("over");
-  });
-  document.addEventListener("dragleave", () => {
+  }));
+  document.addEventListener("dragleave", when(() => {
     depth -= 1;
     if (depth <= 0) leave();
-  });
-  document.addEventListener("dragover", (event) => {
-    if (!carriesFile(event.dataTransfer)) return;
+  }));
+  document.addEventListener("dragover", when((event) => {
+    if (!carries(event.dataTransfer)) return;
     event.preventDefault();
     event.dataTransfer.dropEffect = "copy";
-  });
-  document.addEventListener("drop", (event) => {
+  }));
+  document.addEventListener("drop", when((event) => {
     leave();
-    const [file] = event.dataTransfer?.files ?? [];
-    if (!file) return;
-    event.preventDefault();
-    take(file);
-  });
-
-  document.addEventListener("paste", (event) => {
-    const [file] = event.clipboardData?.files ?? [];
-    if (!file) return;
-    event.preventDefault();
-    take(file);
-  });
+    if (take(event.dataTransfer, on)) event.preventDefault();
+  }));
+  document.addEventListener("paste", when((event) => {
+    if (event.target.closest?.("input, textarea, select")) return; // it has a place of its own
+    if (take(event.clipboardData, on)) event.preventDefault();
+  }));
 }
 
-const carriesFile = (data) => Boolean(data?.types.includes("Files"));
+const carries = (data) =>
+  ["Files", "text/uri-list", OURS].some((kind) => data?.types.includes(kind));
+
+function take(data, on) {
+  if (!data) return false;
+  const key = data.getData(OURS);
+  const files = [...data.files];
+  const [line = ""] = (data.getData("text/uri-list") || data.getData("text/plain")).trim().split("\n");
+  if (key) on.key(key);
+  else if (files.length) on.files(files);
+  else if (/^https?:\/\/\S+$/i.test(line.trim())) on.address(line.trim());
+  else return false;
+  return true;
+}

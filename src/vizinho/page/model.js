@@ -1,4 +1,6 @@
-// The model's line above the box: its name, and what it measured.
+// The model's line at the foot of the page: its name, and what it measured.
+
+import { date, percent, plural, t } from "./words.js";
 
 // Metrics carry their protocol and may lie one level down, by data set; test beats the rest.
 export function topOne(metrics) {
@@ -25,17 +27,11 @@ const isTest = ({ path, value }) =>
   /test/i.test(`${path} ${value.split ?? ""} ${value.dataset ?? ""}`);
 
 export function describe(top) {
-  if (!top) return { score: "not measured", note: "" };
-  const where = [
-    top.count === null ? "" : `on ${top.count.toLocaleString("en")}${top.test ? " test" : ""} pictures`,
-    top.date ? shortDate(top.date) : "",
-  ].filter(Boolean);
-  const note = where.length ? where.join(", ").replace(/^o/, "O") : "";
-  return { score: `${(top.share * 100).toFixed(2)} %`, note };
+  if (!top) return { score: t("frame.unmeasured"), note: "" };
+  const on = top.test ? "frame.on.test" : "frame.on";
+  const where = [top.count === null ? "" : plural(on, top.count), top.date ? month(top.date) : ""];
+  return { score: percent(top.share, 2), note: where.filter(Boolean).join(", ") };
 }
 
-function shortDate(text) {
-  const date = new Date(text);
-  if (Number.isNaN(date.getTime())) return String(text);
-  return date.toLocaleDateString("en", { month: "short", year: "numeric", timeZone: "UTC" });
-}
+const month = (text) =>
+  Number.isNaN(new Date(text).getTime()) ? text : date(text, { month: "short", year: "numeric" });

@@ -16,11 +16,23 @@ from vizinho.gallery import Gallery
 from vizinho.gallery.lock import Patience
 from vizinho.gallery.tending import Tender
 from vizinho.serve import errors
+from vizinho.serve.describe import DescribedApp
 from vizinho.serve.follow import Follower
 from vizinho.serve.metrics import Metrics
 from vizinho.serve.middleware import Account, BodyLimit, SecurityHeaders
 from vizinho.serve.options import ServeOptions
-from vizinho.serve.routes import changes, images, pages, search, system, thesis
+from vizinho.serve.routes import (
+    changes,
+    duplicates,
+    explain,
+    feedback,
+    images,
+    map,
+    pages,
+    search,
+    system,
+    thesis,
+)
 from vizinho.serve.service import Service
 from vizinho.serve.work import WorkQueue
 
@@ -64,6 +76,7 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
         files,
         writes,
         Metrics(searches),
+        gallery_path,
     )
 
     @asynccontextmanager
@@ -79,7 +92,7 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
             follower.close()
             service.close()
 
-    app = FastAPI(
+    app = DescribedApp(
         title="Vizinho",
         summary="A reverse image search that you can train.",
         description=ABOUT,
@@ -90,7 +103,8 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
     )
     app.state.service = service
     errors.install(app)
-    for room in (thesis, search, images, changes, system, pages):
+    rooms = (thesis, search, explain, map, images, changes, feedback, duplicates, system, pages)
+    for room in rooms:
         app.include_router(room.router)
     # The last added is the outermost: the account sees every answer, also a refused one.
     app.add_middleware(

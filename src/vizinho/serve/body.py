@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import TypedDict
 
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
-from vizinho.contract.errors import bad_form
+from vizinho.contract.errors import bad_form, unsupported_body
+from vizinho.contract.fields import SearchFields, form_fields, json_fields
 from vizinho.contract.pictures import MAX_FIELDS, MAX_FILES, check_upload
+from vizinho.contract.search import uploads
+from vizinho.serve.fetch import fetch_image
+from vizinho.serve.service import Service, service_of
 
 
 @asynccontextmanager
@@ -40,3 +46,41 @@ async def read_upload(value: UploadFile | str | None, limit: int) -> bytes:
     check_upload(None if file is None else file.size, limit)
     assert file is not None
     return await file.read()
+
+
+async def read_search(request: Request) -> tuple[SearchFields, list[bytes]]:
+    """The fields of a search and the files in it, from a form or from JSON.
+
+    Raises:
+        ApiError: 415 for any other body, 422 naming a field that is wrong, 400, 413.
+    """
+    service = service_of(request)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind == "multipart/form-data":
+        async with open_form(request) as form:
+            fields = form_fields(form.multi_items())
+            limit = service.options.max_upload_bytes
+            values = uploads(form.getlist("image"), fields)
+            return fields, [await read_upload(value, limit) for value in values]
+    if kind == "application/json":
+        return await service.files.run(json_fields, await request.body()), []
+    raise unsupported_body(kind)
+
+
+class Ways(TypedDict):
+    """How the contract comes by pictures; see `vizinho.contract.search.search`."""
+
+    limit: int
+    fetch: Callable[[str], bytes]
+    read: Callable[[str], bytes]
+
+
+def ways_to_pictures(service: Service) -> Ways:
+    """As this server's options allow."""
+    limit = service.options.max_upload_bytes
+    gallery = service.gallery
+    return {
+        "limit": limit,
+        "fetch": partial(fetch_image, hosts=service.options.image_url_hosts, limit=limit),
+        "read": lambda key: gallery.image_bytes(key)[0],
+    }

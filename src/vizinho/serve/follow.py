@@ -81,7 +81,14 @@ class Follower:
 
     def _close_old(self) -> None:
         service = self._service
-        busy = service.searches.inside or service.files.inside or service.writes.inside
+        queues = (
+            service.searches,
+            service.files,
+            service.writes,
+            service.exports,
+            service.maps.tiles,
+        )
+        busy = any(queue.inside for queue in queues)
         left = []
         for gallery, looks in self._retired:
             # Not in the look in which it was retired: a request may have taken it just before.

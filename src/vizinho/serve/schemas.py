@@ -5,14 +5,18 @@ What comes in is checked by :mod:`vizinho.contract.fields`; the models here only
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
-from vizinho.contract.fields import DEFAULT_K, OFFSET, K
+from vizinho.contract.features import Feature
+from vizinho.contract.fields import DEFAULT_K, EXAMPLES, OFFSET, PICTURES, K
+from vizinho.engines.filters import MOST as FILTER_FIELDS
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Value = str | int | float | bool | None
+KINDS_ABOUT = "Also say of each result what it is beside the query; decodes the pictures."
 
 
 class CropBox(BaseModel):
@@ -38,22 +42,58 @@ class SearchFields(BaseModel):
         0, ge=OFFSET.least, le=OFFSET.most, description="How many of the nearest to skip."
     )
     filter: dict[str, Value] | None = Field(
-        None, description='Only pictures with these values, such as `{"label": "cat"}`.'
+        None,
+        max_length=FILTER_FIELDS,
+        description='Only pictures with these values, such as `{"label": "cat"}`.',
     )
     crop: CropBox | None = Field(None, description="Search with this part of the picture.")
     fingerprint: str | None = Field(
         None, description="The model you count on; answered 409 when the gallery has another."
     )
+    kinds: bool = Field(False, description=KINDS_ABOUT)
 
 
-class SearchBody(SearchFields):
-    """A search as JSON: the picture is given in one of three ways."""
+def one_of(*names: str) -> JsonDict:
+    """Schema of an object with one of these properties at least; none may be needed by itself."""
+    return {"anyOf": [{"required": [name]} for name in names]}
+
+
+class JsonPicture(BaseModel):
+    """A picture in JSON; exactly one of the three."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=one_of(*PICTURES))
 
     image_base64: str | None = Field(None, description="The picture's bytes, or a data: URL.")
     image_url: str | None = Field(
         None, description="Where to fetch the picture; off unless the server allows the host."
     )
     key: str | None = Field(None, description="A picture of the gallery itself.")
+
+
+class ExampleBody(JsonPicture):
+    """One of several pictures to search with."""
+
+    weight: float = Field(
+        1,
+        ge=-1,
+        le=1,
+        description="How much the results should be like it; below 0, unlike it.",
+        json_schema_extra={"not": {"const": 0}},
+    )
+    crop: CropBox | None = Field(None, description="Search with this part of it.")
+
+
+class SearchBody(SearchFields, JsonPicture):
+    """A search as JSON: one picture in one of three ways, or several as `examples`."""
+
+    model_config = ConfigDict(json_schema_extra=one_of(*PICTURES, "examples"))
+
+    examples: list[ExampleBody] | None = Field(
+        None,
+        min_length=EXAMPLES.least,
+        max_length=EXAMPLES.most,
+        description="Several pictures: what the results should be like, and unlike.",
+    )
 
 
 class Picture(BaseModel):
@@ -70,7 +110,12 @@ class Result(Picture):
 
     distance: float = Field(description="Euclidean; smaller is closer.")
     probability: float | None = Field(
-        None, description="Calibrated chance of the same kind, 0..1; null without calibration."
+        None,
+        description="Calibrated chance of the same kind, 0..1; null without calibration, and with "
+        "several examples.",
+    )
+    kind: Literal["identical", "near-duplicate", "similar"] | None = Field(
+        None, description="What it is beside the query; null unless `kinds` was asked, or unknown."
     )
 
 
@@ -79,7 +124,8 @@ class SearchAnswer(BaseModel):
 
     results: list[Result]
     known: bool | None = Field(
-        description="Whether anything in the gallery is alike; null without calibration."
+        description="Whether anything in the gallery is alike; null without calibration, and with "
+        "several examples."
     )
     k: int
     offset: int
@@ -97,37 +143,29 @@ class PictureList(BaseModel):
     total: int | None = Field(description="All pictures; null when filtered by label.")
 
 
-class Refused(BaseModel):
-    """A file that was not taken."""
+class LabelCount(BaseModel):
+    """One label."""
 
-    name: str
-    reason: str
+    label: str | None = Field(description="Null stands for the pictures without one.")
+    count: int
 
 
-class AddAnswer(BaseModel):
-    """What an upload changed."""
+class LabelsAnswer(BaseModel):
+    """Labels in descending number of pictures."""
 
-    keys: list[str] = Field(description="Under which the pictures are in the gallery now.")
-    added: int
-    unchanged: int
-    changed: int
-    duplicates: int = Field(description="Not taken: the same bytes are there under another key.")
-    skipped: list[Refused]
+    labels: list[LabelCount]
+    total: int = Field(description="How many labels there are, also beyond `limit`.")
 
 
 class EditBody(BaseModel):
     """What to change of a picture; give one of the two, or both."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
     label: str | None = Field(None, description="The new label; null takes it away.")
-    metadata: dict[str, Any] | None = Field(None, description="In place of all that was kept.")
-
-
-class RemoveAnswer(BaseModel):
-    """What a removal changed."""
-
-    removed: int
+    metadata: dict[str, Any] = Field(
+        default_factory=dict, description="In place of all that was kept."
+    )
 
 
 class ModelAnswer(BaseModel):
@@ -142,6 +180,9 @@ class ModelAnswer(BaseModel):
     max_upload_bytes: int
     writable: bool
     image_url: bool
+    features: list[Feature] = Field(
+        description="What this server offers for this gallery; a client shows only what is listed."
+    )
     version: str
 
 

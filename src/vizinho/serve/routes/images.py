@@ -7,9 +7,11 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from vizinho.contract.answers import KEEP_SECONDS, listing, picture
+from vizinho.contract.answers import KEEP_SECONDS, labels_answer, listing, picture
 from vizinho.contract.fields import (
+    DEFAULT_LABELS_LIMIT,
     DEFAULT_LIST_LIMIT,
+    LABELS_LIMIT,
     LIST_LIMIT,
     LIST_OFFSET,
     SIZE,
@@ -17,7 +19,7 @@ from vizinho.contract.fields import (
 from vizinho.contract.pictures import checked_key, image_path
 from vizinho.images import load_image, thumbnail
 from vizinho.serve.errors import ErrorBody
-from vizinho.serve.schemas import Picture, PictureList
+from vizinho.serve.schemas import LabelsAnswer, Picture, PictureList
 from vizinho.serve.service import Service, service_of
 
 router = APIRouter(tags=["images"])
@@ -35,6 +37,17 @@ async def list_images(
     service = service_of(request)
     page = await service.files.run(listing, service.gallery, offset, limit, label, image_path)
     return PictureList(**page)
+
+
+@router.get("/v1/labels", summary="The labels, and how many pictures each has")
+async def list_labels(
+    request: Request,
+    limit: Annotated[
+        int, Query(ge=LABELS_LIMIT.least, le=LABELS_LIMIT.most)
+    ] = DEFAULT_LABELS_LIMIT,
+) -> LabelsAnswer:
+    service = service_of(request)
+    return LabelsAnswer(**await service.files.run(labels_answer, service.gallery, limit))
 
 
 @router.get("/v1/images/{key:path}", summary="One picture's record", responses=_MISSING)
@@ -67,14 +80,15 @@ async def image_bytes(
     row = await service.files.run(service.gallery.get, checked_key(key))
     tag = f'"{row.hash}"' if size is None else f'"{row.hash}-{size}"'
     headers = {"ETag": tag, "Cache-Control": f"public, max-age={KEEP_SECONDS}"}
-    if _matches(request.headers.get("if-none-match", ""), tag):
+    if matches(request.headers.get("if-none-match", ""), tag):
         return Response(status_code=304, headers=headers)
     data, kind = await service.files.run(_bytes, service, key, size)
     # HEAD too: the server leaves the body out and keeps the length.
     return Response(data, media_type=kind, headers=headers)
 
 
-def _matches(asked: str, tag: str) -> bool:
+def matches(asked: str, tag: str) -> bool:
+    """Whether an ``If-None-Match`` names ``tag``, which is given with its quotes."""
     tags = [each.strip().removeprefix("W/") for each in asked.split(",")]
     return tag in tags or "*" in tags
 

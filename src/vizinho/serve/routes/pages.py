@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
-from fastapi import APIRouter
-from fastapi.responses import FileResponse
+from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+
+from vizinho.serve.encoding import packed, takes_gzip
+from vizinho.serve.routes.images import matches
 
 router = APIRouter(include_in_schema=False)
 
@@ -23,33 +27,52 @@ _TYPES = {
 _SWAGGER = ("swagger-ui-bundle.js", "swagger-ui.css")
 
 
-def _file(path: Path, *, keep: int = 0) -> Response:
-    if not path.is_file():
-        raise HTTPException(404)
-    cache = f"public, max-age={keep}" if keep else "no-cache"
-    return FileResponse(path, media_type=_TYPES[path.suffix], headers={"Cache-Control": cache})
+def _file(request: Request, path: Path, *, keep: int = 0) -> Response:
+    try:
+        written = path.stat().st_mtime_ns
+    except OSError as error:
+        raise HTTPException(404) from error
+    body, tag = _read(path, written, takes_gzip(request.headers))
+    headers = {
+        "Cache-Control": f"public, max-age={keep}" if keep else "no-cache",
+        "ETag": tag,
+        "Vary": "Accept-Encoding",
+    }
+    if matches(request.headers.get("if-none-match", ""), tag):
+        return Response(status_code=304, headers=headers)
+    if tag.endswith('-gzip"'):
+        headers["Content-Encoding"] = "gzip"
+    return Response(body, media_type=_TYPES[path.suffix], headers=headers)
+
+
+@lru_cache(maxsize=200)
+def _read(path: Path, written: int, pack: bool) -> tuple[bytes, str]:
+    """A file, packed if that is wanted, and its tag; read anew when ``written`` has changed."""
+    data = path.read_bytes()
+    tag = sha256(data).hexdigest()[:20]
+    return (packed(data), f'"{tag}-gzip"') if pack else (data, f'"{tag}"')
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def index() -> Response:
-    return _file(PAGE / "index.html")
+async def index(request: Request) -> Response:
+    return _file(request, PAGE / "index.html")
 
 
 @router.api_route("/static/{name}", methods=["GET", "HEAD"])
-async def static(name: str) -> Response:
+async def static(request: Request, name: str) -> Response:
     # A name has no slash here, and only names that are really in the folder are opened.
     if name not in {path.name for path in PAGE.iterdir()}:
         raise HTTPException(404)
-    return _file(PAGE / name)
+    return _file(request, PAGE / name)
 
 
 @router.api_route("/docs", methods=["GET", "HEAD"])
-async def docs() -> Response:
-    return _file(PAGE / "docs.html")
+async def docs(request: Request) -> Response:
+    return _file(request, PAGE / "docs.html")
 
 
 @router.api_route("/docs/{name}", methods=["GET", "HEAD"])
-async def swagger(name: str) -> Response:
+async def swagger(request: Request, name: str) -> Response:
     if name not in _SWAGGER:
         raise HTTPException(404)
-    return _file(Path(str(files("fastapi_offline") / "static" / name)), keep=86_400)
+    return _file(request, Path(str(files("fastapi_offline") / "static" / name)), keep=86_400)

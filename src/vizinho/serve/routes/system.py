@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request, Response
 
 from vizinho.contract.answers import health_answer, model_answer
+from vizinho.serve.features import features
 from vizinho.serve.metrics import CONTENT_TYPE
 from vizinho.serve.schemas import HealthAnswer, ModelAnswer
 from vizinho.serve.service import Service, service_of
@@ -15,15 +18,7 @@ router = APIRouter(tags=["server"])
 @router.get("/v1/model", summary="The model, what it measured, and what this server allows")
 async def model(request: Request) -> ModelAnswer:
     service = service_of(request)
-    options = service.options
-    answer = await service.files.run(
-        model_answer,
-        service.gallery,
-        max_upload_bytes=options.max_upload_bytes,
-        writable=options.writable,
-        image_url=bool(options.image_url_hosts),
-    )
-    return ModelAnswer(**answer)
+    return ModelAnswer(**await service.files.run(_about, service))
 
 
 @router.get("/health", summary="Alive, and how busy")
@@ -38,6 +33,15 @@ async def metrics(request: Request) -> Response:
     service = service_of(request)
     service.metrics.images.set(await service.files.run(_count, service))
     return Response(service.metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _about(service: Service) -> dict[str, Any]:
+    # What is offered is asked here too: whether the model can be explained waits for its file.
+    return model_answer(
+        service.gallery,
+        max_upload_bytes=service.options.max_upload_bytes,
+        features=features(service),
+    )
 
 
 def _count(service: Service) -> int:

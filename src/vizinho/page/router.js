@@ -1,0 +1,36 @@
+// The address bar holds what is shown: its query string is the state of the page, so back, forward,
+// reload and a shared link work. What no address can hold (an uploaded picture) is in history.state.
+
+const listeners = new Set();
+
+export const params = () => new URLSearchParams(location.search);
+
+export const state = () => history.state ?? {};
+
+// fn(params) after every change, by us or by the browser's own buttons.
+export function listen(fn) {
+  listeners.add(fn);
+  return () => listeners.delete(fn);
+}
+
+// The address after changes: null takes a name away, a list gives it several values.
+export function address(changes, from = params()) {
+  for (const [name, value] of Object.entries(changes)) {
+    from.delete(name);
+    for (const each of [value].flat()) if (each != null) from.append(name, each);
+  }
+  // Only what must be escaped: people read addresses.
+  const query = from.toString().replaceAll("%2F", "/").replaceAll("%2C", ",");
+  return query ? `?${query}` : location.pathname;
+}
+
+export function go(changes, { replace = false, state: kept = history.state } = {}) {
+  const next = address(changes);
+  const same = new URL(next, location.href).search === location.search && kept === history.state;
+  history[replace || same ? "replaceState" : "pushState"](kept, "", next);
+  tell();
+}
+
+const tell = () => listeners.forEach((fn) => fn(params()));
+
+window.addEventListener("popstate", tell);
