@@ -36,6 +36,7 @@ WHERE = """() => {
         ringed: one.matches(":focus-visible") && near.filter(Boolean).some(ringed),
         seen: box.width > 0 && box.bottom > 0 && box.top < innerHeight
             && tops.some((top) => own.some((each) => each.contains(top) || top.contains(each))),
+        box: [box.x, box.y, box.width, box.height].map(Math.round),
         over: tops.map((top) => `${top.nodeName} ${top.id} ${top.className}`)[0] ?? "",
     };
 }"""
@@ -54,7 +55,7 @@ def where(page: Page) -> dict[str, Any]:
     place: dict[str, Any] = page.evaluate(WHERE)
     assert not place["lost"], "the focus is lost"
     assert place["ringed"], place
-    assert place["seen"], place
+    assert place["seen"], (place["name"], place["box"], f"under {place['over']}")
     return place
 
 
@@ -110,7 +111,7 @@ def test_there_and_back_with_the_keyboard(
     page.keyboard.press("Enter")
     expect(tiles(page).first).to_have_attribute("data-key", str(key))
     where(page)
-    page.keyboard.press("Alt+ArrowLeft")
+    page.go_back()
     expect(tiles(page).nth(2)).to_have_attribute("data-key", str(key))
     where(page)
     tab_to(page, "#brand", "Shift+Tab")
@@ -129,6 +130,7 @@ def test_every_stop_is_seen(browser: Browser, shown: Server, view: str) -> None:
     page.goto(f"{shown.url}?view={view}")
     expect(page.locator("html.ready")).to_be_attached()
     page.wait_for_load_state("networkidle")
+    expect(page.locator(".map-wait").locator("visible=true")).to_have_count(0)
     stops = []
     for _ in range(2 * MOST):
         page.keyboard.press("Tab")
