@@ -39,7 +39,7 @@ def make(checkout: Path, *arguments: str, **env: str) -> str:
 
 def test_the_demo_installs_no_torch(checkout: Path) -> None:
     plan = make(checkout, "--dry-run", "demo")
-    assert "--editable \".[report]\"" in plan
+    assert '--editable ".[report]"' in plan
     assert "vizinho index cifar10:test" in plan
     assert "vizinho serve" in plan
     assert "torch" not in plan.replace("no torch", "")
