@@ -67,6 +67,11 @@ def test_nothing_alike_is_said_and_the_guesses_are_grey(browser: Browser, kinds:
     expect(tiles(page)).to_have_count(SHOWN)
     image = tiles(page).nth(5).locator("img")
     assert image.evaluate("image => getComputedStyle(image).filter") == "grayscale(1)"
+    # Nothing beside a guess says that it is alike after all.
+    assert set(tiles(page).locator(".chance").all_inner_texts()) == {""}
+    assert set(tiles(page).locator(".kind").all_inner_texts()) == {""}
+    assert "likely" not in str(tiles(page).first.locator(".open").get_attribute("aria-label"))
+    expect(page.locator("#legend")).not_to_contain_text("chance")
     # Guesses do not come of themselves; who wants more of them asks.
     page.mouse.move(800, 600)
     page.mouse.wheel(0, 5000)
@@ -78,6 +83,8 @@ def test_nothing_alike_is_said_and_the_guesses_are_grey(browser: Browser, kinds:
     expect(said).to_have_count(0)
     expect(tiles(page)).to_have_count(SHOWN)
     assert image.evaluate("image => getComputedStyle(image).filter") == "none"
+    assert "" not in tiles(page).locator(".chance").all_inner_texts()
+    assert "likely" in str(tiles(page).first.locator(".open").get_attribute("aria-label"))
     visit.tidy()
     page.close()
 

@@ -43,8 +43,9 @@ const ordered = (results, sort) => (ORDERS[sort] ? results.toSorted(ORDERS[sort]
 
 // found: { results, known, took, queries, more }; ghosts: places for what is on its way.
 export function draw(found, { ghosts = 0, quiet = false } = {}) {
-  now = found;
-  const { results, queries, known } = found;
+  const { queries, known } = found;
+  const results = known === false ? found.results.map(asGuess) : found.results;
+  now = { ...found, results };
   places(results.length + ghosts);
   const [query] = queries;
   const marks = makeMarks && queries.length === 1 ? (match) => makeMarks(query, match) : null;
@@ -60,9 +61,16 @@ export function draw(found, { ghosts = 0, quiet = false } = {}) {
   by("status").classList.toggle("alone", known === false);
   by("grid").classList.toggle("guesses", known === false);
   by("next").hidden = !found.more;
-  by("legend").textContent = legend(found);
-  status(summary(found), { quiet });
+  by("legend").textContent = legend(now);
+  status(summary(now), { quiet });
 }
+
+// Beside "nothing here is alike" a chance, which holds only if its kind is here, would deny it.
+const asGuess = (match) => ({
+  ...match,
+  probability: null,
+  kind: match.kind === "similar" ? null : match.kind,
+});
 
 // What a large view goes through, in the order on the screen.
 export const list = () => (now ? ordered(now.results, now.sort) : []);
