@@ -51,10 +51,8 @@ SHOWN = 20
 """Results that the page shows at first."""
 
 
-def open_page(browser: Browser, url: str, path: str = "", **context: Any) -> Visit:
-    """The page, ready to be asked; ``path`` (a query string) may ask it right away."""
-    set_up = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
-    page = browser.new_page(**(set_up | context))
+def heard(page: Page, url: str) -> Visit:
+    """A visit of the server at ``url`` that hears what the page says and asks for."""
     page.set_default_timeout(60_000)
     visit = Visit(page, url)
     page.on(
@@ -63,6 +61,14 @@ def open_page(browser: Browser, url: str, path: str = "", **context: Any) -> Vis
     )
     page.on("pageerror", lambda error: visit.complaints.append(str(error)))
     page.on("request", lambda request: visit.requests.append(request))
+    return visit
+
+
+def open_page(browser: Browser, url: str, path: str = "", **context: Any) -> Visit:
+    """The page, ready to be asked; ``path`` (a query string) may ask it right away."""
+    set_up = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
+    page = browser.new_page(**(set_up | context))
+    visit = heard(page, url)
     page.goto(url + path)
     ready = page.locator(".sample:enabled, .tile[data-key]").locator("visible=true")
     expect(ready.first).to_be_visible()

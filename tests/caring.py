@@ -7,7 +7,7 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from browsing import Visit
+from browsing import Visit, heard
 from serving import Server
 from vizinho.gallery import Gallery
 
@@ -24,14 +24,7 @@ def open_care(browser: Browser, server: Server, part: str = "", **context: Any) 
     """A part of the gallery view, loaded."""
     set_up = {"viewport": {"width": 1280, "height": 900}, "locale": "en-GB"}
     page = browser.new_page(**(set_up | context))
-    page.set_default_timeout(60_000)
-    visit = Visit(page, server.url)
-    page.on(
-        "console",
-        lambda said: visit.complaints.append(said.text) if said.type in ("error", "warning") else 0,
-    )
-    page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-    page.on("request", lambda request: visit.requests.append(request))
+    visit = heard(page, server.url)
     page.goto(f"{server.url}/?view=care" + (f"&part={part}" if part else ""))
     # Looking for duplicates yields to whatever else this machine does.
     expect(page.locator(READY[part]).first).to_be_attached(timeout=240_000)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browsing import Visit
+from browsing import Visit, heard
 from serving import Server, running
 from toy_map import GROUPS, grouped, rows
 from toys import encode, make_toy_bundle, plain
@@ -114,14 +114,7 @@ def open_page_at(browser: Browser, url: str, **context: Any) -> Visit:
     page = browser.new_page(
         **({"viewport": {"width": 1280, "height": 900}, "reduced_motion": "reduce"} | context)
     )
-    page.set_default_timeout(60_000)
-    visit = Visit(page, url.partition("?")[0].rstrip("/"))
-    page.on(
-        "console",
-        lambda said: visit.complaints.append(said.text) if said.type in ("error", "warning") else 0,
-    )
-    page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-    page.on("request", lambda request: visit.requests.append(request))
+    visit = heard(page, url.partition("?")[0].rstrip("/"))
     page.goto(url)
     return visit
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from browsing import NEEDS_CHROMIUM, Visit, file, tiles
+from browsing import NEEDS_CHROMIUM, Visit, file, heard, tiles
 from page_states import STATES, ask, restart, settle
 from serving import Server, running
 from showcase import make_showcase, of_kind
@@ -70,15 +70,8 @@ def watched(browser: Browser, url: str, **context: object) -> Visit:
     """A page that notes what jumps and what its policy refuses, from the beginning."""
     given = browser.new_context(locale="en-GB", **context)  # type: ignore[arg-type]
     given.add_init_script(WATCH)
-    visit = Visit(given.new_page(), url)
+    visit = heard(given.new_page(), url)
     page = visit.page
-    page.set_default_timeout(60_000)
-    page.on(
-        "console",
-        lambda said: visit.complaints.append(said.text) if said.type in ("error", "warning") else 0,
-    )
-    page.on("pageerror", lambda error: visit.complaints.append(str(error)))
-    page.on("request", lambda request: visit.requests.append(request))
     page.goto(url)
     expect(page.locator(".sample:enabled").first).to_be_visible()
     return visit

@@ -1,12 +1,10 @@
-"""What routes that change something share: who may, and how their bodies are described."""
+"""What routes that change something share: who may."""
 
 from __future__ import annotations
 
-from typing import Any
 from urllib.parse import urlsplit
 
 from fastapi import Request
-from pydantic import BaseModel
 
 from vizinho.contract.errors import ApiError, read_only
 from vizinho.serve.service import Service
@@ -27,16 +25,3 @@ def require_writable(request: Request, service: Service) -> None:
             f"Pages of {origin} may not change this gallery.",
             "Start the server with --cors and that origin.",
         )
-
-
-def json_body(model: type[BaseModel]) -> dict[str, Any]:
-    """The description of a body that the contract checks itself."""
-    content = {"application/json": {"schema": model.model_json_schema()}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def form_body(fields: dict[str, dict[str, Any]], *, required: list[str]) -> dict[str, Any]:
-    """The description of a multipart form; its fields as JSON schemas."""
-    schema = {"type": "object", "properties": fields, "required": required}
-    content = {"multipart/form-data": {"schema": schema}}
-    return {"requestBody": {"required": True, "content": content}}

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import FastAPI
+from pydantic import BaseModel
 
 _REF = "#/components/schemas/"
 _ERROR = f"{_REF}ErrorBody"
@@ -77,3 +78,25 @@ def _hoist(node: Any, schemas: dict[str, Any]) -> None:
         node["$ref"] = reference.replace("#/$defs/", _REF)
     for each in node.values():
         _hoist(each, schemas)
+
+
+def json_body(model: type[BaseModel]) -> dict[str, Any]:
+    """The description of a body that the contract checks itself."""
+    content = {"application/json": {"schema": model.model_json_schema()}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def form_body(fields: dict[str, dict[str, Any]], *, required: list[str]) -> dict[str, Any]:
+    """The description of a multipart form; its fields as JSON schemas."""
+    schema = {"type": "object", "properties": fields, "required": required}
+    content = {"multipart/form-data": {"schema": schema}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def either_body(form: dict[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """The description of a multipart form, as a JSON schema, or else a JSON body."""
+    content = {
+        "multipart/form-data": {"schema": form},
+        "application/json": {"schema": model.model_json_schema()},
+    }
+    return {"requestBody": {"required": True, "content": content}}

@@ -18,7 +18,8 @@ from vizinho.gallery import NewImage
 from vizinho.gallery.intake import check_key
 from vizinho.images import content_hash, load_image, media_type
 from vizinho.serve.body import open_form, read_upload
-from vizinho.serve.changing import form_body, json_body, require_writable
+from vizinho.serve.changing import require_writable
+from vizinho.serve.describe import form_body, json_body
 from vizinho.serve.errors import ErrorBody
 from vizinho.serve.schemas import EditBody, Picture
 from vizinho.serve.schemas_care import (

@@ -10,6 +10,7 @@ from vizinho.contract import explain as contract
 from vizinho.contract.errors import unsupported_body
 from vizinho.contract.search import check_fingerprint
 from vizinho.serve.body import open_form, read_upload, ways_to_pictures
+from vizinho.serve.describe import either_body
 from vizinho.serve.errors import ErrorBody
 from vizinho.serve.schemas_explain import ExplainAnswer, ExplainBody
 from vizinho.serve.service import Service, service_of
@@ -34,15 +35,7 @@ _FORM: dict[str, Any] = {
     summary="Tell which regions of a query and of a result made the match",
     response_model=ExplainAnswer,
     responses={code: {"model": ErrorBody} for code in (400, 403, 404, 409, 413, 415, 422, 503)},
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {"schema": _FORM},
-                "application/json": {"schema": ExplainBody.model_json_schema()},
-            },
-        }
-    },
+    openapi_extra=either_body(_FORM, ExplainBody),
 )
 async def explain(request: Request) -> ExplainAnswer:
     """409 `not_explainable` for a model whose network does not end in pooling and a linear layer:

@@ -20,7 +20,8 @@ from vizinho.contract.pictures import image_path
 from vizinho.gallery.feedback import Feedback, Mark, crop_text, text_crop
 from vizinho.gallery.feedback_export import export_feedback
 from vizinho.images import content_hash, media_type
-from vizinho.serve.changing import json_body, require_writable
+from vizinho.serve.changing import require_writable
+from vizinho.serve.describe import json_body
 from vizinho.serve.errors import ErrorBody
 from vizinho.serve.schemas import CropBox
 from vizinho.serve.schemas_care import FeedbackBody, FeedbackList, MarkAnswer, MarkedQuery

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from vizinho.contract import search as contract
 from vizinho.contract.errors import RETRY_SECONDS, ApiError
 from vizinho.serve.body import read_search, ways_to_pictures
+from vizinho.serve.describe import either_body
 from vizinho.serve.encoding import takes_gzip
 from vizinho.serve.errors import ErrorBody
 from vizinho.serve.maps import Served, building_answer
@@ -93,15 +94,7 @@ async def map_tile(
     "/v1/map/place",
     summary="Where a picture, or several as one query, would be on the map",
     responses={code: {"model": ErrorBody} for code in (400, 403, 404, 409, 413, 415, 422, 503)},
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {"schema": SEARCH_FORM},
-                "application/json": {"schema": SearchBody.model_json_schema()},
-            },
-        }
-    },
+    openapi_extra=either_body(SEARCH_FORM, SearchBody),
 )
 async def place(request: Request) -> PlaceAnswer:
     """Takes what a search takes; what is only for searching (`k`, `offset`, `filter`, `kinds`)

@@ -12,6 +12,7 @@ from vizinho.contract.answers import search_answer
 from vizinho.contract.fields import DEFAULT_K, EXAMPLES, OFFSET, K
 from vizinho.contract.pictures import image_path
 from vizinho.serve.body import read_search, ways_to_pictures
+from vizinho.serve.describe import either_body
 from vizinho.serve.errors import ErrorBody
 from vizinho.serve.schemas import KINDS_ABOUT, SearchAnswer, SearchBody
 from vizinho.serve.service import service_of
@@ -48,15 +49,7 @@ SEARCH_FORM: dict[str, Any] = {
     summary="Find the pictures nearest to one, or to several",
     response_model=SearchAnswer,
     responses={code: {"model": ErrorBody} for code in (400, 403, 404, 409, 413, 415, 422, 503)},
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {
-                "multipart/form-data": {"schema": SEARCH_FORM},
-                "application/json": {"schema": SearchBody.model_json_schema()},
-            },
-        }
-    },
+    openapi_extra=either_body(SEARCH_FORM, SearchBody),
 )
 async def search(request: Request) -> SearchAnswer:
     service = service_of(request)
