@@ -161,6 +161,17 @@ def test_a_server_that_is_away_at_first_is_explained_and_asked_again(
         page.close()
 
 
+def test_a_view_keeps_what_only_it_asks_for(visit: Visit, server: Server) -> None:
+    page = visit.page
+    page.goto(f"{server.url}/?view=care&page=1&label=cat")
+    search, care = (page.locator(f'#views [data-view="{view}"]') for view in ("search", "care"))
+    expect(care).to_have_attribute("aria-current", "page")
+    expect(search).to_have_attribute("href", "?label=cat")
+    search.click()
+    expect(search).to_have_attribute("aria-current", "page")
+    assert page.url == f"{server.url}/?label=cat"
+
+
 def test_the_question_is_kept_on_the_way_through_other_views(visit: Visit) -> None:
     page = visit.page
     choose(page, file(picture(7)))

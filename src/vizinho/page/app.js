@@ -17,6 +17,11 @@ const VIEWS = {
 };
 const links = [...by("views").querySelectorAll("a")];
 
+// The address of another view; what only the gallery's parts ask for stays behind.
+const toView = (view) => ({
+  part: null, page: null, kind: null, view: view === "search" ? null : view,
+});
+
 let shown = null; // { name, module }
 
 const there = (name) => {
@@ -63,7 +68,7 @@ function head(name) {
   for (const link of links) {
     const { view } = link.dataset;
     link.hidden = !there(view);
-    link.href = address({ view: view === "search" ? null : view });
+    link.href = address(toView(view));
     if (view === name) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
   }
@@ -78,7 +83,7 @@ function wire() {
     link.addEventListener("click", (event) => {
       if (!plain(event)) return;
       event.preventDefault();
-      go({ view: link.dataset.view === "search" ? null : link.dataset.view });
+      go(toView(link.dataset.view));
     });
   }
   by("brand").addEventListener("click", (event) => {
