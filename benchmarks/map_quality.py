@@ -34,8 +34,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="only show that it works")
     quick = parser.parse_args().quick
     from vizinho.embedder import Embedder
-    from vizinho.report.placing import Landmarks
-    from vizinho.report.projection import choose_points, project
+    from vizinho.projection.placing import Landmarks
+    from vizinho.projection.points import choose_points, project
 
     data = common.test_images(600 if quick else 10_000)
     vectors = Embedder.open().embed([data.read(i) for i in range(len(data))])

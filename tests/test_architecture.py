@@ -27,7 +27,7 @@ ROWS: tuple[tuple[frozenset[str], ...], ...] = (
     (frozenset({"contract"}),),
     (frozenset({"gallery"}),),
     (frozenset({"report"}),),
-    (frozenset({"evaluate"}), frozenset({"calibrate"})),
+    (frozenset({"evaluate"}), frozenset({"calibrate"}), frozenset({"projection"})),
     (frozenset({"sources"}),),
     (
         frozenset({"embedder", "bundle", "explain"}),
@@ -153,7 +153,7 @@ def test_every_library_that_is_imported_is_declared() -> None:
         foreign = imported - sys.stdlib_module_names - {"vizinho"}
         of_room = {
             "train": extras["train"] + extras["losses"],
-            "report": extras["report"],
+            "projection": extras["report"],
             "aws": extras["aws"],
             "cluster": extras["ray"],
             "engines": extras["milvus"],

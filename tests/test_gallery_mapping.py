@@ -65,7 +65,7 @@ def test_every_picture_is_on_the_map_among_its_kin(
 
 
 def few_landmarks(labels: np.ndarray, limit: int = 150) -> np.ndarray:
-    from vizinho.report.projection import choose_points
+    from vizinho.projection.points import choose_points
 
     return choose_points(labels, limit)
 

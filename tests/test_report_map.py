@@ -10,10 +10,10 @@ import pytest
 
 from toy_measured import measure_colours
 from vizinho.evaluate import BundleEvaluation, precision_at_1
+from vizinho.projection.points import choose_points, project
 from vizinho.report import embedding_map
 from vizinho.report.embedding_map import MARKERS, PALETTE, make_map, map_html
 from vizinho.report.fonts import drawable
-from vizinho.report.projection import choose_points, project
 
 # What someone with protanopia, deuteranopia or tritanopia sees of linear RGB: Machado, Oliveira and
 # Fernandes, "A Physiologically-based Model for Simulation of Color Vision Deficiency", 2009.

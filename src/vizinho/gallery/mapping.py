@@ -27,8 +27,8 @@ from vizinho.gallery import layout
 from vizinho.gallery.plane import GalleryMap, along_curve, on_grid, read_map, write_map
 from vizinho.gallery.view import GalleryView
 from vizinho.progress import Progress
-from vizinho.report.placing import Landmarks
-from vizinho.report.projection import Plane, choose_points, project
+from vizinho.projection.placing import Landmarks
+from vizinho.projection.points import Plane, choose_points, project
 from vizinho.settings import load, product_threads
 
 TILES = "tiles"

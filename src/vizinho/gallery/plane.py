@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vizinho.report.placing import Landmarks
-from vizinho.report.projection import Plane
+from vizinho.projection.placing import Landmarks
+from vizinho.projection.points import Plane
 
 FILE = "map.npz"
 #: Places are whole numbers from 0 to this.

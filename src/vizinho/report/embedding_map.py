@@ -19,8 +19,8 @@ from PIL import Image, ImageOps
 from vizinho.datasets import LabelledImages
 from vizinho.evaluate import BundleEvaluation, precision_at_1
 from vizinho.progress import Progress
+from vizinho.projection.points import Plane, choose_points, columns_of, project, rounded
 from vizinho.report.fonts import drawable
-from vizinho.report.projection import Plane, choose_points, columns_of, project, rounded
 
 #: Side of a thumbnail; a multiple of 16, so that none bleeds into the next in the JPEG.
 SIDE = 32

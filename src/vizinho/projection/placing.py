@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vizinho.report.projection import Plane
+from vizinho.projection.points import Plane
 
 Array = NDArray[np.float64]
 

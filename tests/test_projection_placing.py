@@ -7,8 +7,8 @@ import pytest
 
 from toy_map import GROUPS, grouped
 from vizinho.evaluate import precision_at_1
-from vizinho.report.placing import Landmarks, _weights
-from vizinho.report.projection import Plane, project
+from vizinho.projection.placing import Landmarks, _weights
+from vizinho.projection.points import Plane, project
 
 COUNT, MARKS = 1500, 300
 LABELS = np.arange(COUNT) % GROUPS

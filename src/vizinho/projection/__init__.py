@@ -1,0 +1,1 @@
+"""Embeddings on a plane, for the map of a gallery and that of a report."""
