@@ -12,8 +12,9 @@ import pytest
 
 from vizinho.contract import pictures
 from vizinho.contract.errors import ApiError, bad_field, from_core, of_status
-from vizinho.contract.fields import OFFSET, Range, form_fields, json_fields, whole
+from vizinho.contract.fields import OFFSET, form_fields, json_fields
 from vizinho.contract.pictures import body_limit, check_upload, checked_key, decode_base64
+from vizinho.contract.values import Range, whole
 from vizinho.errors import GalleryBusy, NotAnImage
 from vizinho.images import Crop
 

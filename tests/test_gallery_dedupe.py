@@ -83,9 +83,9 @@ def test_only_what_is_new_is_looked_at(gallery: Gallery, monkeypatch: pytest.Mon
 
     look = copies._look
 
-    def counted(where: Any, row: Any, away: Any) -> Any:
+    def counted(reader: Any, row: Any) -> Any:
         looked.append(row.key)
-        return look(where, row, away)
+        return look(reader, row)
 
     monkeypatch.setattr(copies, "_look", counted)
     assert names(find_duplicates(gallery).groups) == names(first.groups)

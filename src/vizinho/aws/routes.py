@@ -23,9 +23,9 @@ from vizinho.contract.fields import (
     SearchFields,
     form_fields,
     json_fields,
-    whole,
 )
 from vizinho.contract.pictures import body_limit, check_upload, checked_key, image_path
+from vizinho.contract.values import whole
 from vizinho.engines import Row
 from vizinho.errors import ImageError, KeyNotFound, VizinhoError
 from vizinho.gallery.view import GalleryView
@@ -148,9 +148,7 @@ class Routes:
             self._gallery,
             fields,
             files,
-            limit=self._settings.max_upload_bytes,
-            fetch=_no_fetch,
-            read=self._read,
+            contract.Ways(self._settings.max_upload_bytes, _no_fetch, self._read),
         )
         seconds = time.perf_counter() - start
         return _json(answers.search_answer(matches, fields, self._model, seconds, self._address))

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from vizinho.contract.errors import bad_field
-from vizinho.contract.fields import HINT, json_object, require_plain
+from vizinho.contract.values import HINT, json_object, only, plain
 from vizinho.gallery.records import KEEP, Keep
 
 _KNOWN = ("label", "metadata")
@@ -53,21 +53,6 @@ def label_fields(text: bytes) -> tuple[list[str], str | None]:
     if not (label is None or isinstance(label, str)):
         raise bad_field("label", "give a text, or null to take labels away", HINT)
     return _keys(value), label or None
-
-
-def only(value: Mapping[str, Any], known: Iterable[str], within: str = "") -> None:
-    """422 for a field that is not ``known``."""
-    for name in value:
-        if name not in known:
-            raise bad_field(within + name, "Extra inputs are not permitted", HINT)
-
-
-def plain(value: Any) -> None:
-    """422 for what could not be written as JSON again."""
-    try:
-        require_plain(value)
-    except (ValueError, RecursionError) as error:
-        raise bad_field("body", "this can't be kept as JSON", HINT) from error
 
 
 def _keys(value: Mapping[str, Any]) -> list[str]:

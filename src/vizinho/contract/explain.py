@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from vizinho.contract.changes import only, plain
 from vizinho.contract.errors import bad_field
-from vizinho.contract.fields import (
-    HINT,
-    PICTURES,
-    ExampleFields,
-    crop_of,
-    json_object,
-    parse_json,
-)
+from vizinho.contract.fields import PICTURES, ExampleFields, crop_of
 from vizinho.contract.pictures import checked_key
-from vizinho.contract.search import example_of
+from vizinho.contract.search import Ways, example_of
+from vizinho.contract.values import (
+    HINT,
+    form_texts,
+    json_object,
+    only,
+    plain,
+    required_text,
+)
 from vizinho.explain import Explanation, Regions
 from vizinho.gallery.view import GalleryView
 
@@ -40,13 +40,7 @@ def explain_form(items: Iterable[tuple[str, object]]) -> ExplainFields:
     Raises:
         ApiError: 422, naming the field; 404 for a key that can't be one.
     """
-    fields: dict[str, Any] = {}
-    for name, value in items:
-        if name == "image":
-            continue
-        if not isinstance(value, str):
-            raise bad_field(name, "this is a file where text was expected")
-        fields[name] = parse_json(name, value) if name == "crop" else value
+    fields = form_texts(items, ("crop",))
     only(fields, _FORM)
     return _checked(fields, image=0)
 
@@ -63,32 +57,23 @@ def explain_json(text: bytes) -> ExplainFields:
     given = [name for name in PICTURES if value.get(name) not in (None, "")]
     if len(given) != 1:
         raise bad_field("body", f"give exactly one of {', '.join(PICTURES)}", HINT)
-    return _checked(value, **{given[0]: _text(given[0], value[given[0]])})
+    return _checked(value, **{given[0]: required_text(given[0], value[given[0]])})
 
 
 def _checked(values: Mapping[str, Any], **picture: Any) -> ExplainFields:
     fingerprint = values.get("fingerprint")
     return ExplainFields(
         ExampleFields(crop=crop_of(values.get("crop")), **picture),
-        checked_key(_text("with", values.get("with"))),
-        None if fingerprint is None else _text("fingerprint", fingerprint),
+        checked_key(required_text("with", values.get("with"))),
+        None if fingerprint is None else required_text("fingerprint", fingerprint),
     )
-
-
-def _text(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise bad_field(name, "Input should be a valid string", HINT)
-    return value
 
 
 def explain(
     gallery: GalleryView,
     fields: ExplainFields,
     data: bytes | None,
-    *,
-    limit: int,
-    fetch: Callable[[str], bytes],
-    read: Callable[[str], bytes],
+    ways: Ways,
 ) -> dict[str, Any]:
     """Which regions made a match, as JSON; the arguments are those of `contract.search.search`.
 
@@ -96,8 +81,8 @@ def explain(
         ApiError, ImageError, KeyNotFound, NotExplainable: it can't be had or explained.
     """
     files = [] if data is None else [data]
-    example = example_of(fields.query, files, limit=limit, fetch=fetch, read=read)
-    source = read(str(example.key)) if example.picture is None else example.picture
+    example = example_of(fields.query, files, ways)
+    source = ways.read(str(example.key)) if example.picture is None else example.picture
     return explain_answer(gallery.explain(source, fields.beside, crop=example.crop))
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
-from vizinho.contract.changes import only, plain
 from vizinho.contract.errors import ApiError, bad_field
-from vizinho.contract.fields import HINT, crop_of, json_object
+from vizinho.contract.fields import crop_of
 from vizinho.contract.pictures import checked_key, decode_base64
+from vizinho.contract.values import HINT, json_object, only, plain, required_text
 from vizinho.gallery.feedback import Verdict
 from vizinho.images import Crop
 
@@ -42,7 +42,7 @@ def mark_fields(text: bytes, limit: int) -> MarkFields:
     given = [name for name in _WAYS if query.get(name) is not None]
     if len(given) != 1:
         raise bad_field("query", f"give exactly one of {', '.join(_WAYS)}", HINT)
-    asked: str | bytes = _text(f"query.{given[0]}", query[given[0]])
+    asked: str | bytes = required_text(f"query.{given[0]}", query[given[0]])
     if given[0] == "image_base64":
         asked = decode_base64(str(asked).encode(), limit)
     else:
@@ -50,16 +50,10 @@ def mark_fields(text: bytes, limit: int) -> MarkFields:
     if "verdict" not in value or value["verdict"] not in ("right", "wrong", None):
         raise bad_field("verdict", "Input should be 'right', 'wrong' or null", HINT)
     crop = crop_of(query.get("crop"), "query.crop")
-    key = checked_key(_text("key", value.get("key")))
+    key = checked_key(required_text("key", value.get("key")))
     return MarkFields(asked, crop, key, cast("Verdict | None", value["verdict"]))
 
 
 def not_offered(what: str, hint: str) -> ApiError:
     """A 409 for what this gallery does not have."""
     return ApiError(409, "not_offered", f"This gallery has no {what}.", hint)
-
-
-def _text(name: str, value: Any) -> str:
-    if not isinstance(value, str):
-        raise bad_field(name, "Input should be a valid string", HINT)
-    return value

@@ -1,30 +1,28 @@
-"""The fields of a request, checked: numbers in their ranges, one picture, nothing unknown.
-
-The words of the complaints are pydantic's, which the server's query parameters use too.
-"""
+"""The fields of a search, checked: numbers in their ranges, one picture, nothing unknown."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-from vizinho.contract.errors import DOCS, ApiError, bad_field
+from vizinho.contract.errors import bad_field
 from vizinho.contract.pictures import MAX_FILES
+from vizinho.contract.values import (
+    HINT,
+    Range,
+    flag,
+    form_texts,
+    json_object,
+    number,
+    only,
+    optional_text,
+    spelt,
+    whole,
+)
 from vizinho.engines.filters import where
 from vizinho.errors import GalleryError, SettingsError
 from vizinho.images import Crop
-
-HINT = f"The fields are described {DOCS}."
-
-
-class Range(NamedTuple):
-    """Whole numbers that a field may have, both ends included."""
-
-    least: int
-    most: int
-
 
 K = Range(1, 100)
 OFFSET = Range(0, 10_000)
@@ -39,8 +37,7 @@ EXAMPLES = Range(1, 8)
 _SEARCH = ("k", "offset", "filter", "crop", "fingerprint", "kinds", "examples")
 _EXAMPLE = ("weight", "crop")
 _AS_JSON = ("filter", "crop", "examples")
-_SHARE, _WEIGHT, _FILES = Range(0, 1), Range(-1, 1), Range(0, MAX_FILES - 1)
-_BEYOND = 2**53
+_WEIGHT, _FILES = Range(-1, 1), Range(0, MAX_FILES - 1)
 _SIDES = {"top": 0.0, "left": 0.0, "right": 1.0, "bottom": 1.0}
 
 
@@ -79,14 +76,7 @@ def form_fields(items: Iterable[tuple[str, object]]) -> SearchFields:
     Raises:
         ApiError: 422, naming the field.
     """
-    fields: dict[str, Any] = {}
-    for name, value in items:
-        if name == "image":
-            continue
-        if not isinstance(value, str):
-            raise bad_field(name, "this is a file where text was expected")
-        fields[name] = parse_json(name, value) if name in _AS_JSON else value
-    return _checked(fields, _SEARCH, files=True)
+    return _checked(form_texts(items, _AS_JSON), _SEARCH, files=True)
 
 
 def json_fields(text: bytes) -> SearchFields:
@@ -100,56 +90,6 @@ def json_fields(text: bytes) -> SearchFields:
     return fields
 
 
-def json_object(text: bytes) -> dict[str, Any]:
-    """A body that must be one JSON object.
-
-    Raises:
-        ApiError: 400 when it is not JSON, 422 when it is no object.
-    """
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ApiError(400, "not_json", "The body is not JSON.", HINT) from error
-    if not isinstance(value, dict):
-        raise bad_field("body", "Input should be an object", HINT)
-    return value
-
-
-def require_plain(value: Any) -> None:
-    """Raises ValueError or RecursionError for what Python reads as JSON and no other program would:
-    NaN, half surrogate pairs."""
-    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
-
-
-def parse_json(name: str, text: str) -> Any:
-    """JSON in a text field; 422 when it is none."""
-    try:
-        value = json.loads(text)
-        require_plain(value)
-        return value
-    except (ValueError, RecursionError) as error:
-        raise bad_field(name, "this is not JSON", 'Such as {"label": "cat"}.') from error
-
-
-def whole(name: str, value: object, allowed: Range) -> int:
-    """A whole number, also as text; 422 when it is none or out of its range."""
-    if isinstance(value, str):
-        try:
-            number = int(value)
-        except ValueError as error:
-            wrong = "Input should be a valid integer, unable to parse string as an integer"
-            raise bad_field(name, wrong, HINT) from error
-    elif isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
-        number = int(value)
-    elif isinstance(value, float):
-        wrong = "Input should be a valid integer, got a number with a fractional part"
-        raise bad_field(name, wrong, HINT)
-    else:
-        raise bad_field(name, "Input should be a valid integer", HINT)
-    _in_range(name, number, allowed)
-    return number
-
-
 def _checked(
     values: Mapping[str, Any], known: tuple[str, ...], *, files: bool = False
 ) -> SearchFields:
@@ -158,11 +98,11 @@ def _checked(
         offset=whole("offset", values.get("offset", 0), OFFSET),
         filter=_filter(values.get("filter")),
         crop=crop_of(values.get("crop")),
-        kinds=_flag("kinds", values.get("kinds", False)),
+        kinds=flag("kinds", values.get("kinds", False)),
         examples=_examples(values.get("examples"), files),
-        **{name: _text(name, values.get(name)) for name in ("fingerprint", *PICTURES)},
+        **{name: optional_text(name, values.get(name)) for name in ("fingerprint", *PICTURES)},
     )
-    _only_known(values, known)
+    only(values, known)
     if fields.examples and fields.crop:
         raise bad_field("crop", "with examples, each has its own", HINT)
     return fields
@@ -194,9 +134,9 @@ def _example(at: str, value: object, files: bool) -> ExampleFields:
         weight=weight,
         crop=crop_of(value.get("crop"), f"{at}.crop"),
         image=None if image is None else whole(f"{at}.image", image, _FILES),
-        **{name: _text(f"{at}.{name}", value.get(name)) for name in PICTURES},
+        **{name: optional_text(f"{at}.{name}", value.get(name)) for name in PICTURES},
     )
-    _only_known(value, (*_EXAMPLE, *ways), f"{at}.")
+    only(value, (*_EXAMPLE, *ways), f"{at}.")
     _exactly_one(at, fields, ways)
     return fields
 
@@ -210,27 +150,6 @@ def _exactly_one(at: str, fields: object, ways: tuple[str, ...]) -> None:
         raise bad_field(at, f"give exactly one of {named} (here: {have})", HINT)
 
 
-def _only_known(values: Mapping[str, Any], known: Iterable[str], within: str = "") -> None:
-    for name in values:
-        if name not in known:
-            raise bad_field(within + name, "Extra inputs are not permitted", HINT)
-
-
-def _text(name: str, value: object) -> str | None:
-    if not (value is None or isinstance(value, str)):
-        raise bad_field(name, "Input should be a valid string", HINT)
-    _unicode(name, value)
-    return value
-
-
-def _unicode(name: str, value: object) -> None:
-    """422 for half a surrogate pair, which JSON can spell and nothing after it can keep."""
-    try:
-        json.dumps(value, ensure_ascii=False).encode()
-    except UnicodeEncodeError as error:
-        raise bad_field(name, "Input should be a valid string", HINT) from error
-
-
 def _filter(value: object) -> dict[str, Any] | None:
     if value is None:
         return None
@@ -240,7 +159,7 @@ def _filter(value: object) -> dict[str, Any] | None:
         where(value)
     except GalleryError as error:
         raise bad_field("filter", error.message, HINT) from error
-    _unicode("filter", value)
+    spelt("filter", value)
     return value
 
 
@@ -251,43 +170,8 @@ def crop_of(value: object, at: str = "crop") -> Crop | None:
     if not isinstance(value, dict):
         raise bad_field(at, "Input should be an object", HINT)
     sides = {side: number(f"{at}.{side}", value.get(side, end)) for side, end in _SIDES.items()}
-    _only_known(value, _SIDES, f"{at}.")
+    only(value, _SIDES, f"{at}.")
     try:
         return Crop(**sides)
     except SettingsError as error:
         raise bad_field(at, error.message, error.hint) from error
-
-
-def _flag(name: str, value: object) -> bool:
-    flags = {"true": True, "1": True, "false": False, "0": False}
-    if isinstance(value, str):
-        value = flags.get(value.lower())
-    if not isinstance(value, bool):
-        raise bad_field(name, "Input should be a valid boolean", HINT)
-    return value
-
-
-def number(name: str, value: object, allowed: Range = _SHARE) -> float:
-    """A number, also as text; 422 when it is none or out of its range."""
-    if isinstance(value, str):
-        try:
-            found = float(value)
-        except ValueError as error:
-            wrong = "Input should be a valid number, unable to parse string as a number"
-            raise bad_field(name, wrong, HINT) from error
-    elif isinstance(value, int | float):
-        # A whole number may be too large for a float; NaN comes out as too small.
-        found = float(max(-_BEYOND, min(value, _BEYOND)))
-    else:
-        raise bad_field(name, "Input should be a valid number", HINT)
-    _in_range(name, found, allowed)
-    return found
-
-
-def _in_range(name: str, number: float, allowed: Range) -> None:
-    # Written so that NaN, which compares with nothing, is outside.
-    if not number >= allowed.least:
-        wrong = f"Input should be greater than or equal to {allowed.least}"
-        raise bad_field(name, wrong, HINT)
-    if number > allowed.most:
-        raise bad_field(name, f"Input should be less than or equal to {allowed.most}", HINT)

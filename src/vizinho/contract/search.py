@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vizinho.contract.errors import ApiError, bad_field
-from vizinho.contract.fields import HINT, ExampleFields, SearchFields
+from vizinho.contract.fields import ExampleFields, SearchFields
 from vizinho.contract.pictures import checked_key, decode_base64
+from vizinho.contract.values import HINT
 from vizinho.errors import FingerprintMismatch, SettingsError
 from vizinho.gallery import Matches
 from vizinho.gallery.examples import Example
@@ -20,6 +22,20 @@ from vizinho.gallery.view import GalleryView
 TEN = 10
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Ways:
+    """How to come by a picture that a request names.
+
+    ``limit``: bytes that ``image_base64`` may decode to; ``fetch`` reads ``image_url``, or raises
+    the ApiError that says it is not allowed; ``read`` gives the bytes of a picture of the gallery,
+    by its key.
+    """
+
+    limit: int
+    fetch: Callable[[str], bytes]
+    read: Callable[[str], bytes]
 
 
 def thesis_search(gallery: GalleryView, body: bytes, limit: int) -> Matches:
@@ -50,10 +66,7 @@ def search(
     gallery: GalleryView,
     fields: SearchFields,
     files: Sequence[bytes],
-    *,
-    limit: int,
-    fetch: Callable[[str], bytes],
-    read: Callable[[str], bytes],
+    ways: Ways,
 ) -> Matches:
     """The pictures nearest to the one in ``files``, or to the one or the several that the fields
     name.
@@ -62,14 +75,12 @@ def search(
         gallery: what is searched.
         fields: how, and which pictures.
         files: uploaded pictures; without ``examples`` the first is searched with.
-        limit: bytes that ``image_base64`` may decode to.
-        fetch: reads ``image_url``, or raises the ApiError that says it is not allowed.
-        read: the bytes of a picture of the gallery, by its key.
+        ways: to the pictures that are not in ``files``.
 
     Raises:
         ApiError, ImageError, KeyNotFound, GalleryError: a picture can't be had or used.
     """
-    examples = examples_of(fields, files, limit=limit, fetch=fetch, read=read)
+    examples = examples_of(fields, files, ways)
     k, offset = fields.k, fields.offset
     with _as_field():
         matches = gallery.search_examples(examples, k, offset=offset, filter=fields.filter)
@@ -78,20 +89,17 @@ def search(
     # Imported here: few searches look at pixels.
     from vizinho.gallery.kinds import typed
 
-    return typed(gallery, matches, examples, read=read)
+    return typed(gallery, matches, examples, read=ways.read)
 
 
 def query_vector(
     gallery: GalleryView,
     fields: SearchFields,
     files: Sequence[bytes],
-    *,
-    limit: int,
-    fetch: Callable[[str], bytes],
-    read: Callable[[str], bytes],
+    ways: Ways,
 ) -> NDArray[np.float32]:
     """The embedding float32 [D] that `search` would search with; its arguments and errors."""
-    examples = examples_of(fields, files, limit=limit, fetch=fetch, read=read)
+    examples = examples_of(fields, files, ways)
     with _as_field():
         return gallery.query_vector(examples)
 
@@ -107,14 +115,11 @@ def _as_field() -> Iterator[None]:
 def examples_of(
     fields: SearchFields,
     files: Sequence[bytes],
-    *,
-    limit: int,
-    fetch: Callable[[str], bytes],
-    read: Callable[[str], bytes],
+    ways: Ways,
 ) -> list[Example]:
     """The picture or the several that a request names; see `search`."""
     if fields.examples:
-        return _several(fields.examples, files, limit, fetch, read)
+        return _several(fields.examples, files, ways)
     single = ExampleFields(
         crop=fields.crop,
         image=0 if files else None,
@@ -122,16 +127,13 @@ def examples_of(
         image_url=fields.image_url,
         key=fields.key,
     )
-    return [example_of(single, files, limit=limit, fetch=fetch, read=read)]
+    return [example_of(single, files, ways)]
 
 
 def example_of(
     fields: ExampleFields,
     files: Sequence[bytes],
-    *,
-    limit: int,
-    fetch: Callable[[str], bytes],
-    read: Callable[[str], bytes],
+    ways: Ways,
 ) -> Example:
     """The picture that ``fields`` name, or its key where the gallery has its vector; see `search`.
 
@@ -142,23 +144,21 @@ def example_of(
     if fields.image is not None:
         return Example(files[fields.image], weight=weight, crop=crop)
     if fields.image_base64:
-        data = decode_base64(fields.image_base64.encode(), limit)
+        data = decode_base64(fields.image_base64.encode(), ways.limit)
     elif fields.image_url:
-        data = fetch(fields.image_url)
+        data = ways.fetch(fields.image_url)
     else:
         key = checked_key(str(fields.key))
         if crop is None:
             return Example(key=key, weight=weight)
-        data = read(key)
+        data = ways.read(key)
     return Example(data, weight=weight, crop=crop)
 
 
 def _several(
     all_fields: Sequence[ExampleFields],
     files: Sequence[bytes],
-    limit: int,
-    fetch: Callable[[str], bytes],
-    read: Callable[[str], bytes],
+    ways: Ways,
 ) -> list[Example]:
     used = {each.image for each in all_fields}
     for number in range(len(files)):
@@ -170,7 +170,7 @@ def _several(
         if fields.image is not None and fields.image >= len(files):
             raise bad_field(f"{at}.image", f"the form has {len(files)} files named image", HINT)
         try:
-            examples.append(example_of(fields, files, limit=limit, fetch=fetch, read=read))
+            examples.append(example_of(fields, files, ways))
         except ApiError as error:
             message = f"{at}: {error.message}"
             raise ApiError(error.status, error.code, message, error.hint, error.headers) from error

@@ -129,12 +129,6 @@ class Catalogue:
         """How many rows each label has."""
         return dict(self._select("SELECT label, count(*) FROM images GROUP BY label", []))
 
-    def stamp(self) -> tuple[int, int]:
-        """What tells whether pictures came or went: the first number grows when one is added or
-        replaced, the second when one is removed or replaced. Labels change neither."""
-        current = self._current()
-        return current.last_id, current.last_removal
-
     def close(self) -> None:
         """Close the file."""
         with self._lock:

@@ -136,7 +136,11 @@ class EmbeddedEngine(Catalogue):
         return 0
 
     def stamp(self) -> tuple[int, int]:
-        """As `Catalogue.stamp`, the same in every process: ids and removals ever given."""
+        """What tells whether pictures came or went: the first number grows when one is added or
+        replaced, the second when one is removed or replaced. Labels change neither.
+
+        The same in every process: ids and removals ever given.
+        """
         with self._lock, explained(self.path), transaction(self._db, reading=True):
             removal = 0 if self._follower.old_format() else schema.last_removal(self._db)
             return schema.last_id(self._db), removal

@@ -6,7 +6,7 @@ import time
 from typing import Any
 
 from vizinho.engines import milvus_schema as schema
-from vizinho.engines.milvus_link import MilvusLink
+from vizinho.engines.milvus_link import MilvusLink, load_state
 
 _LOADING_SECONDS = 600.0
 _LOOK_SECONDS = 1.0
@@ -67,8 +67,7 @@ def load(link: MilvusLink) -> None:
     name, replicas = link.address.name, link.address.replicas
 
     def load(client: Any, left: float) -> None:
-        state = client.get_load_state(name, timeout=left)["state"]
-        if getattr(state, "name", state) != "Loaded":
+        if load_state(client, name, left) != "Loaded":
             client.load_collection(name, replica_number=replicas, timeout=left)
 
     link.call(load, seconds=_LOADING_SECONDS)

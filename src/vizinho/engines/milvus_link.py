@@ -150,15 +150,13 @@ class MilvusLink:
         """Whether a call that was never answered has waited for a collection that is not loaded: a
         busy server may hold a search of one instead of refusing it. It is being loaded then."""
         try:
-            name = self.address.name
-            state = self._connected(_CONNECT_SECONDS).get_load_state(
-                name, timeout=_CONNECT_SECONDS
-            )["state"]
-            if getattr(state, "name", state) == "NotLoad":
+            client = self._connected(_CONNECT_SECONDS)
+            state = load_state(client, self.address.name, _CONNECT_SECONDS)
+            if state == "NotLoad":
                 self._load()
         except Exception:  # the deadline is told, not what this look ran into
             return False
-        return getattr(state, "name", state) in ("NotLoad", "Loading")
+        return state in ("NotLoad", "Loading")
 
     def _load(self) -> None:
         self._client.load_collection(
@@ -182,6 +180,12 @@ class MilvusLink:
                     timeout=min(seconds, _CONNECT_SECONDS),
                 )
             return self._client
+
+
+def load_state(client: Any, name: str, seconds: float) -> str:
+    """What a server has of a collection where it can be searched: NotLoad, Loading, Loaded."""
+    state = client.get_load_state(name, timeout=seconds)["state"]
+    return str(getattr(state, "name", state))
 
 
 @functools.cache

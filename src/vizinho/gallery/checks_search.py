@@ -9,9 +9,10 @@ import numpy as np
 
 from vizinho.engines import Row, pages
 from vizinho.engines.embedded import EmbeddedEngine
-from vizinho.errors import SourceError, VizinhoError
+from vizinho.errors import VizinhoError
 from vizinho.gallery import layout, salvage
 from vizinho.gallery.doctor import NOTE, OK, WRONG, Look
+from vizinho.gallery.reading import Reader
 from vizinho.images import content_hash
 
 _PICTURES = 64
@@ -112,21 +113,16 @@ def _by_pictures(look: Look) -> tuple[int, int, list[str]]:
     """How many pictures were embedded, how many have just that vector, and those that don't."""
     gallery = look.gallery
     assert gallery is not None
-    seen, wrong, away = 0, [], False
-    done = 0
+    reader = Reader(lambda key: gallery.image_bytes(key)[0])
+    seen, wrong, done = 0, [], 0
     for rows in _sampled(look, min(look.sample, _PICTURES)):
         at_hand = []
         for row in rows:
-            if away and "://" in row.url:
-                continue
             try:
-                data, _ = gallery.image_bytes(row.key)
+                data = reader.bytes(row)
                 # A picture that changed since is not this check's business.
                 if content_hash(data) == row.hash:
                     at_hand.append((row.key, gallery.embedder.embed([data])[0]))
-            except SourceError:
-                # The bucket is away: it is waited for once, not once for each picture.
-                away = True
             except VizinhoError:
                 continue
         if at_hand:

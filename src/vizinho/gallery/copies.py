@@ -14,8 +14,9 @@ from PIL import Image
 
 from vizinho.datasets import Skipped
 from vizinho.engines import Row, pages
-from vizinho.errors import ImageError, SourceError, VizinhoError
+from vizinho.errors import ImageError, VizinhoError
 from vizinho.gallery.looks import Looks, each_batch
+from vizinho.gallery.reading import Reader
 from vizinho.gallery.view import GalleryView
 from vizinho.images import load_image
 from vizinho.perceptual import (
@@ -46,7 +47,7 @@ def look_at_new(
 ) -> int:
     """Bring ``looks`` up to date with the gallery; returns how many pictures it has."""
     done, total = 0, gallery.count
-    away: dict[str, str] = {}
+    reader = Reader(lambda key: gallery.image_bytes(key)[0])
     with ThreadPoolExecutor(2, thread_name_prefix="look") as pool:
         for rows in pages(gallery, size=_PAGE):
             missing = set(looks.missing([row.hash for row in rows]))
@@ -54,7 +55,7 @@ def look_at_new(
             found = []
             for row, seen in zip(
                 fresh.values(),
-                pool.map(lambda row: _look(gallery, row, away), fresh.values()),
+                pool.map(lambda row: _look(reader, row), fresh.values()),
                 strict=True,
             ):
                 if isinstance(seen, Skipped):
@@ -69,22 +70,11 @@ def look_at_new(
     return done
 
 
-def _look(gallery: GalleryView, row: Row, away: dict[str, str]) -> NDArray[np.float16] | Skipped:
-    if "://" in row.url and (reason := away.get(_place(row))) is not None:
-        return Skipped(row.key, reason)
+def _look(reader: Reader, row: Row) -> NDArray[np.float16] | Skipped:
     try:
-        data, _ = gallery.image_bytes(row.key)
-        return frequencies(load_image(data, target=_TARGET, name=row.key))
-    except SourceError as error:
-        # It is waited for once, not once for each of its pictures.
-        away[_place(row)] = str(error)
-        return Skipped(row.key, str(error))
+        return frequencies(load_image(reader.bytes(row), target=_TARGET, name=row.key))
     except VizinhoError as error:
         return Skipped(row.key, str(error))
-
-
-def _place(row: Row) -> str:
-    return row.url.removeprefix("s3://").partition("/")[0]
 
 
 def link_copies(gallery: GalleryView, looks: Looks, progress: Progress | None) -> Groups:

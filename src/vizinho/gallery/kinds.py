@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from vizinho.engines import Row
-from vizinho.errors import SourceError, VizinhoError
+from vizinho.errors import VizinhoError
 from vizinho.gallery.examples import Example
 from vizinho.gallery.looks import kept_looks
+from vizinho.gallery.reading import Reader
 from vizinho.gallery.records import Match, Matches
 from vizinho.gallery.view import GalleryView
 from vizinho.images import Crop, content_hash, crop_image, load_image, media_type, read_bytes
@@ -192,8 +193,8 @@ class _Judge:
         looks: dict[str, Look],
         read: Read,
     ) -> None:
-        self._queries, self._rows, self._looks, self._read = queries, rows, looks, read
-        self._away: set[str] = set()
+        self._queries, self._rows, self._looks = queries, rows, looks
+        self._reader = Reader(read)
 
     def kind(self, match: Match) -> str | None:
         """The closest kind of a result beside any of the queries."""
@@ -201,7 +202,7 @@ class _Judge:
         if row is None:
             return None
         look = self._looks.get(row.hash)
-        picture = _Picture(lambda: self._bytes(row), content=row.hash, look=look)
+        picture = _Picture(lambda: self._reader.bytes(row), content=row.hash, look=look)
         found = []
         for query in self._queries:
             found.append(_compared(query, picture))
@@ -211,17 +212,6 @@ class _Judge:
             if kind in found:
                 return kind
         return SIMILAR
-
-    def _bytes(self, row: Row) -> bytes:
-        place = row.url.partition("://")[2].partition("/")[0]
-        # A bucket out of reach is waited for once, not once for each of its pictures.
-        if place and place in self._away:
-            raise SourceError(f"{place} is out of reach.")
-        try:
-            return self._read(row.key)
-        except SourceError:
-            self._away.add(place)
-            raise
 
 
 def _query(example: Example, rows: dict[str, Row], looks: dict[str, Look], read: Read) -> _Picture:

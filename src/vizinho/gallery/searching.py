@@ -96,21 +96,21 @@ class Searching:
         Raises SettingsError where no weight is above 0 or the examples cancel each other out,
         KeyNotFound, ImageError, and GalleryError for k < 1.
         """
-        require_wanted(examples)
-        if len(examples) == 1 and (only := examples[0]).picture is not None:
-            return self.search(only.picture, k=k, offset=offset, filter=filter, crop=only.crop)
-        vectors = self._vectors_of(examples)
+        query = self.query_vector(examples)[None]
         if len(examples) == 1:
-            return self.search_vectors(vectors, k, offset=offset, filter=filter)[0]
-        query = self._combined(examples, vectors)
-        return answers.unjudged(self._engine, query[None], k, offset=offset, filter=filter)[0]
+            return self.search_vectors(query, k, offset=offset, filter=filter)[0]
+        return answers.unjudged(self._engine, query, k, offset=offset, filter=filter)[0]
 
     @steady
     def query_vector(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """The embedding float32 [D] that `search_examples` searches with; raises as it does."""
         require_wanted(examples)
         vectors = self._vectors_of(examples)
-        return vectors[0] if len(examples) == 1 else self._combined(examples, vectors)
+        if len(examples) == 1:
+            only: NDArray[np.float32] = vectors[0]
+            return only
+        weights = [example.weight for example in examples]
+        return combined(vectors, weights, normalised=self.embedder.info.normalised)
 
     def search_vectors(
         self,
@@ -124,12 +124,6 @@ class Searching:
         return answers.search(
             self._engine, self._judge, self._model, vectors, k, offset=offset, filter=filter
         )
-
-    def _combined(
-        self, examples: Sequence[Example], vectors: NDArray[np.float32]
-    ) -> NDArray[np.float32]:
-        weights = [example.weight for example in examples]
-        return combined(vectors, weights, normalised=self.embedder.info.normalised)
 
     def _vectors_of(self, examples: Sequence[Example]) -> NDArray[np.float32]:
         """The embeddings float32 [N, D] of examples, in their order."""

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TypedDict
 
 from fastapi import Request
 from starlette.datastructures import FormData, UploadFile
@@ -14,9 +13,14 @@ from starlette.exceptions import HTTPException
 from vizinho.contract.errors import bad_form, unsupported_body
 from vizinho.contract.fields import SearchFields, form_fields, json_fields
 from vizinho.contract.pictures import MAX_FIELDS, MAX_FILES, check_upload
-from vizinho.contract.search import uploads
+from vizinho.contract.search import Ways, uploads
 from vizinho.serve.fetch import fetch_image
 from vizinho.serve.service import Service, service_of
+
+
+def kind_of(request: Request) -> str:
+    """The media type of a request's body, without its parameters; empty where none is named."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 @asynccontextmanager
@@ -55,7 +59,7 @@ async def read_search(request: Request) -> tuple[SearchFields, list[bytes]]:
         ApiError: 415 for any other body, 422 naming a field that is wrong, 400, 413.
     """
     service = service_of(request)
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = kind_of(request)
     if kind == "multipart/form-data":
         async with open_form(request) as form:
             fields = form_fields(form.multi_items())
@@ -67,20 +71,9 @@ async def read_search(request: Request) -> tuple[SearchFields, list[bytes]]:
     raise unsupported_body(kind)
 
 
-class Ways(TypedDict):
-    """How the contract comes by pictures; see `vizinho.contract.search.search`."""
-
-    limit: int
-    fetch: Callable[[str], bytes]
-    read: Callable[[str], bytes]
-
-
 def ways_to_pictures(service: Service) -> Ways:
     """As this server's options allow."""
     limit = service.options.max_upload_bytes
     gallery = service.gallery
-    return {
-        "limit": limit,
-        "fetch": partial(fetch_image, hosts=service.options.image_url_hosts, limit=limit),
-        "read": lambda key: gallery.image_bytes(key)[0],
-    }
+    fetch = partial(fetch_image, hosts=service.options.image_url_hosts, limit=limit)
+    return Ways(limit, fetch, lambda key: gallery.image_bytes(key)[0])

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from vizinho import errors as core
 from vizinho.contract.errors import ApiError, bad_field, from_core, of_status, unexpected
-from vizinho.contract.fields import HINT
+from vizinho.contract.values import HINT
 
 
 class ErrorDetail(BaseModel):

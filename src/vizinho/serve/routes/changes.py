@@ -11,8 +11,8 @@ from starlette.datastructures import FormData, UploadFile
 from vizinho.contract.answers import picture
 from vizinho.contract.changes import edit_fields, label_fields, removal_fields
 from vizinho.contract.errors import ApiError, bad_field, from_core, key_not_found, read_only
-from vizinho.contract.fields import parse_json
 from vizinho.contract.pictures import checked_key, image_path
+from vizinho.contract.values import parse_json
 from vizinho.errors import GalleryError, ImageError, NotAnImage, VizinhoError
 from vizinho.gallery import NewImage
 from vizinho.gallery.intake import check_key

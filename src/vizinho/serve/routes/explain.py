@@ -9,7 +9,7 @@ from fastapi import APIRouter, Request
 from vizinho.contract import explain as contract
 from vizinho.contract.errors import unsupported_body
 from vizinho.contract.search import check_fingerprint
-from vizinho.serve.body import open_form, read_upload, ways_to_pictures
+from vizinho.serve.body import kind_of, open_form, read_upload, ways_to_pictures
 from vizinho.serve.describe import either_body
 from vizinho.serve.errors import ErrorBody
 from vizinho.serve.schemas_explain import ExplainAnswer, ExplainBody
@@ -42,7 +42,7 @@ async def explain(request: Request) -> ExplainAnswer:
     `/v1/model` then does not list the feature."""
     service = service_of(request)
     service.searches.refuse_if_full()
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    kind = kind_of(request)
     if kind == "multipart/form-data":
         async with open_form(request) as form:
             fields = contract.explain_form(form.multi_items())
@@ -59,6 +59,6 @@ async def _answer(
 ) -> ExplainAnswer:
     check_fingerprint(fields.fingerprint, service.fingerprint)
     answer = await service.searches.run(
-        contract.explain, service.gallery, fields, data, **ways_to_pictures(service)
+        contract.explain, service.gallery, fields, data, ways_to_pictures(service)
     )
     return ExplainAnswer(**answer)

@@ -105,7 +105,7 @@ async def place(request: Request) -> PlaceAnswer:
     contract.check_fingerprint(fields.fingerprint, service.fingerprint)
     found = await _known(service, 503)
     vector = await service.searches.run(
-        contract.query_vector, service.gallery, fields, files, **ways_to_pictures(service)
+        contract.query_vector, service.gallery, fields, files, ways_to_pictures(service)
     )
     ((x, y),) = (await service.searches.run(found.map.place, vector[None])).tolist()
     return PlaceAnswer(version=found.map.version, x=x, y=y)

@@ -58,7 +58,7 @@ async def search(request: Request) -> SearchAnswer:
     contract.check_fingerprint(fields.fingerprint, service.fingerprint)
     start = time.perf_counter()
     matches = await service.searches.run(
-        contract.search, service.gallery, fields, files, **ways_to_pictures(service)
+        contract.search, service.gallery, fields, files, ways_to_pictures(service)
     )
     seconds = time.perf_counter() - start
     service.metrics.search_seconds.observe(seconds)
