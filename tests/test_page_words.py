@@ -86,14 +86,20 @@ def page_said(rooms: set[str]) -> list[Said]:
     return [
         said
         for path in sorted(files)
-        if not re.match(r"words\.\w+\.js|docs\.", path.name)
+        if not re.match(r"words\.[\w.]+\.js|docs\.", path.name)
         for said in said_in(path.name, path.read_text(), rooms)
     ]
 
 
 @pytest.fixture(scope="module")
 def words() -> dict[str, Words]:
-    return {code: read_words((PAGE / f"words.{code}.js").read_text()) for code in LANGUAGES}
+    parts = ("words", "words.errors")
+    found: dict[str, Words] = {}
+    for code in LANGUAGES:
+        read = [read_words((PAGE / f"{part}.{code}.js").read_text()) for part in parts]
+        assert not read[0].keys() & read[1].keys()
+        found[code] = read[0] | read[1]
+    return found
 
 
 @pytest.fixture(scope="module")

@@ -169,7 +169,7 @@ def test_the_ninth_picture_is_refused_in_words(visit: Visit) -> None:
     expect(page.locator(".chip-add")).to_have_count(0)
     tiles(page).nth(2).locator(".act-plus").focus()
     page.keyboard.press("Enter")
-    expect(page.locator("#said")).to_contain_text("8 pictures are the most")
+    expect(page.locator("#said")).to_contain_text("at most 8 pictures")
     expect(chips(page)).to_have_count(8)
 
 

@@ -154,6 +154,7 @@ def test_a_server_that_is_away_at_first_is_explained_and_asked_again(
         page.goto(f"{server.url}/?key={key_of(7)}")
         problem = page.get_by_role("alert").locator("visible=true")
         expect(problem).to_contain_text("The server does not answer")
+        expect(page.locator("#status")).to_have_text("No results")
         page.unroute("**/v1/model")
         problem.get_by_role("button", name="Try again").click()
         expect(tiles(page)).to_have_count(SHOWN)

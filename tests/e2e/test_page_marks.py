@@ -112,8 +112,12 @@ def test_a_mark_that_could_not_be_kept_is_not_shown_as_kept(
 ) -> None:
     page = open_page(browser, writable.url, f"?key={key_of(1)}").page
     page.route("**/v1/feedback", lambda route: route.abort())
+    name = tiles(page).nth(1).locator(".label").inner_text()
     mark(page, 1, "wrong").click()
-    expect(page.locator("#said")).to_contain_text("The server does not answer")
+    told = f"What you said of {name} was not kept. The server does not answer."
+    expect(page.locator("#said")).to_contain_text(told)
+    expect(page.locator(".toast")).to_contain_text(told)
+    expect(page.locator(".toast")).to_be_in_viewport()
     pressed(mark(page, 1, "wrong"), False)
 
 

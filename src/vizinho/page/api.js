@@ -1,6 +1,6 @@
 // The server, as functions; every failure becomes a Problem with words for a person.
 
-import { has as worded, megabytes, t } from "./words.js";
+import { has, megabytes, t } from "./words.js";
 
 // Where it is: beside this page (also under a path of a proxy), or where the page was told.
 const told = document.querySelector('meta[name="vizinho-api"]')?.content ?? "";
@@ -10,7 +10,11 @@ export const elsewhere = told !== "";
 
 export const at = (path) => new URL(path, base).href;
 
-const spelled = (key) => key.split("/").map(encodeURIComponent).join("/");
+// "." and ".." as parts of a path would lead elsewhere, whatever way they are escaped.
+const LEADS_AWAY = /(^|\/)\.{1,2}(\/|$)/;
+
+const spelled = (key) =>
+  LEADS_AWAY.test(key) ? encodeURIComponent(key) : key.split("/").map(encodeURIComponent).join("/");
 
 // A fresh way to a picture: the server knows where it is now, and links to a bucket expire.
 export const pictureOf = (key) => at(`images/${spelled(key)}`);
@@ -22,6 +26,14 @@ export class Problem extends Error {
     this.detail = detail;
     this.again = again; // whether the same question may be answered later
     this.code = code;
+    this.query = null; // which of several pictures it is about, where that is known
+    this.said = ""; // the server's own words
+  }
+
+  of(query) {
+    this.title = `${query.name}: ${this.title}`;
+    this.query = query;
+    return this;
   }
 }
 
@@ -38,11 +50,14 @@ const SPOKEN = { 413: () => named("proxy_413"), 429: () => named("proxy_429", tr
 
 function problemOf(status, error) {
   if (!error) return SPOKEN[status]?.() ?? away();
-  const { code, message, hint } = error;
+  return Object.assign(worded(status, error), { said: error.message });
+}
+
+function worded(status, { code, message, hint }) {
   const again = status >= 500;
   if (code === "too_large") return new Problem(t("error.too_large"), t("error.too_large.any"), false, code);
   if (code === "bad_field" && message.startsWith("image_url:")) return named("not_fetched", true);
-  if (worded(`error.${code}`)) return named(code, again);
+  if (has(`error.${code}`)) return named(code, again);
   return new Problem(t("error.other"), `${message} ${hint}`.trim(), again, code);
 }
 
@@ -73,15 +88,37 @@ const sent = (method, body, more = {}) => ({
   ...more,
 });
 
-// What this server offers for its gallery: filled once by load().
+// What this server offers for its gallery: filled once by ready().
 export const about = { model: null, features: new Set() };
 
 export const offers = (feature) => about.features.has(feature);
 
-export async function load() {
+let loading = null;
+
+// Resolves when `about` is filled; asks anew after a failure.
+export function ready() {
+  loading ??= load().catch((error) => {
+    loading = null;
+    throw error;
+  });
+  return loading;
+}
+
+async function load() {
   about.model = await ask("v1/model");
   about.features = new Set(about.model.features ?? []);
-  return about.model;
+  tell();
+}
+
+const listeners = new Set();
+
+// fn() when `about` is filled, and when pictures were added or removed here.
+export const onAbout = (fn) => listeners.add(fn);
+const tell = () => listeners.forEach((fn) => fn());
+
+export function counted(more) {
+  about.model.images += more;
+  tell();
 }
 
 export const pictures = (offset, limit, label) => {
@@ -131,7 +168,22 @@ function withPictures(path, queries, fields, signal) {
 }
 
 // fields: k, offset, filter, kinds.
-export const search = (queries, fields, signal) => withPictures("v1/search", queries, fields, signal);
+export async function search(queries, fields, signal) {
+  try {
+    return await withPictures("v1/search", queries, fields, signal);
+  } catch (error) {
+    throw of(error, queries);
+  }
+}
+
+// Of several pictures the server's words tell which one it can't take, by its place or its key.
+function of(error, queries) {
+  const said = error.said ?? "";
+  const [, number, place] = said.match(/^(?:Example (\d+)|examples\[(\d+)\])/) ?? [];
+  const named = queries.find(({ key }) => key && said.includes(`'${key}'`));
+  const query = queries[number ? number - 1 : place] ?? named;
+  return query && queries.length > 1 ? error.of(query) : error;
+}
 
 // Which regions of the query and of the picture `key` made the match.
 export const explain = (query, key, signal) => withPicture("v1/explain", query, { with: key }, signal);

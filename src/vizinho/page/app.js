@@ -17,9 +17,9 @@ const VIEWS = {
 };
 const links = [...by("views").querySelectorAll("a")];
 
-// The address of another view; what only the gallery's parts ask for stays behind.
+// The address of another view; what only the gallery's parts or the map ask for stays behind.
 const toView = (view) => ({
-  part: null, page: null, kind: null, view: view === "search" ? null : view,
+  part: null, page: null, kind: null, x: null, y: null, zoom: null, view: view === "search" ? null : view,
 });
 
 let shown = null; // { name, module }
@@ -43,8 +43,10 @@ function room(name) {
 }
 
 async function show() {
+  // Only the search can do without the server: it takes a picture, and sends it when it can.
+  if (!api.about.model && (params().get("view") ?? "search") !== "search") return;
   const name = wanted();
-  head(name);
+  if (api.about.model) head(name);
   try {
     const module = await VIEWS[name].load();
     if (name !== wanted()) return; // they went on meanwhile
@@ -55,7 +57,7 @@ async function show() {
     const main = room(name);
     main.hidden = false;
     shown = { name, module };
-    complain(by("trouble"), null);
+    if (api.about.model) complain(by("trouble"), null);
     await module.show(main, params());
   } catch (error) {
     complain(by("trouble"), error, show);
@@ -118,20 +120,29 @@ function facts() {
 
 async function start() {
   complain(by("trouble"), null);
+  const known = api.ready();
+  show();
   try {
-    await api.load();
+    await known;
   } catch (error) {
     document.title = t("frame.title.search");
     complain(by("trouble"), error, start);
-    return;
   }
+}
+
+let begun = false;
+
+// Also when a picture to search with had the server asked again.
+function learn() {
   facts();
-  await show();
+  if (!begun) show();
+  begun = true;
 }
 
 translate();
 document.documentElement.classList.add("ready");
 theme.start();
+api.onAbout(learn);
 by("docs").hidden = api.elsewhere; // its documentation is a page of `vizinho serve` only
 wire();
 inLanguage();

@@ -2,14 +2,16 @@
 // question: its first picture large, all of them as chips with their sign.
 
 import * as api from "./api.js";
-import { announce, by, iconButton, make, picture } from "./dom.js";
+import { by, iconButton, make, picture } from "./dom.js";
 import { listen } from "./drop.js";
 import * as queries from "./queries.js";
+import { say } from "./toast.js";
 import { number, onLanguage, t } from "./words.js";
 
 let adding = false; // what the file dialog is open for
 let trouble = () => {};
 let cropper = null;
+let blamed = null; // id of the picture that the server can't take
 
 export function wire(complain) {
   trouble = complain;
@@ -31,10 +33,12 @@ export function wire(complain) {
     takeAddress(by("address-text").value.trim());
     by("address-text").value = "";
   });
-  by("address").hidden = !api.offers("image_url");
   const busyElsewhere = () => document.documentElement.dataset.view === "care";
   const on = { files: takeFiles, address: takeAddress, key: queries.askKey };
   listen(by("drop"), on, () => !busyElsewhere() && !document.querySelector("dialog[open]"));
+  const early = [...input.files, ...window.early];
+  window.early = null; // from now on they come to us
+  if (early.length) takeFiles(early);
   by("query-image").addEventListener("load", ({ target }) => {
     const { naturalWidth: width, naturalHeight: height } = target;
     // The figure is as the picture is, so that what is drawn over it lies over the picture.
@@ -52,13 +56,12 @@ function browse(add) {
 function takeFiles(files, add = false) {
   const pictures = files.filter(({ type }) => !type || type.startsWith("image/"));
   const list = pictures.length ? pictures : files; // the server says what a film is
-  const several = api.offers("examples");
-  if (add) {
-    if (!queries.addFiles(list)) announce(t("search.full", { most: queries.MOST }));
-    return;
-  }
-  queries.askFiles(several ? list : list.slice(0, 1));
+  const several = !api.about.model || api.offers("examples");
+  const all = add ? queries.addFiles(list) : queries.askFiles(several ? list : list.slice(0, 1));
+  if (!all) full();
 }
+
+export const full = () => say(t("search.full", { most: queries.MOST }));
 
 function takeAddress(text) {
   const ours = api.at("images/");
@@ -86,6 +89,7 @@ export function draw(set) {
   by("drop").classList.toggle("full", Boolean(first));
   by("shown").hidden = !first?.src;
   by("restart").hidden = !first;
+  by("address").hidden = !api.offers("image_url");
   by("query-name").textContent = first?.name ?? t("search.formats");
   by("query-size").textContent = first ? sizeOf(first) : "\u00a0";
   if (first?.src) large(first);
@@ -138,13 +142,21 @@ function refocus(name) {
   (same ?? by("chips").querySelector("button") ?? by("choose")).focus();
 }
 
+// Mark the picture that a problem is about; null for none.
+export function blame(query) {
+  const id = query?.id ?? null;
+  if (id === blamed) return;
+  blamed = id;
+  chips(queries.all());
+}
+
 function chip(query, set) {
   const plus = query.weight > 0;
   const image = make("img", "", { width: 64, height: 64, alt: "" });
   const alt = t(plus ? "search.chip.plus" : "search.chip.minus", { name: query.name });
   if (query.src) picture(image, { key: query.key, url: query.src }, alt);
   else image.hidden = true;
-  const item = make("li", plus ? "chip" : "chip against", { title: query.name }, make("span", "frame", {}, image));
+  const item = make("li", `chip${plus ? "" : " against"}${query.id === blamed ? " bad" : ""}`, { title: query.name }, make("span", "frame", {}, image));
   if (set.length > 1 && query.kind !== "url") {
     const sign = iconButton(plus ? "plus" : "minus", "chip-sign", t("search.chip.flip", { name: query.name }));
     sign.dataset.chip = `sign ${query.id}`;

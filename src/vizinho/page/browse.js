@@ -1,12 +1,13 @@
 // The gallery's pictures, page by page; several are chosen to be labelled or removed.
 
 import * as api from "./api.js";
-import { offerLabels, pageOf, pager } from "./care.js";
+import { beyond, offerLabels, pageOf, pager } from "./care.js";
 import { make, picture } from "./dom.js";
 import { address, go, params } from "./router.js";
 import { nameOf } from "./tile.js";
 import { asProblem, complain } from "./problem.js";
-import { done, going, onGoing, remove, say } from "./undo.js";
+import { done, say } from "./toast.js";
+import { going, onGoing, remove } from "./undo.js";
 import { number, onLanguage, plural, t } from "./words.js";
 
 const PAGE = 60;
@@ -115,9 +116,12 @@ async function load() {
     ]);
     if (turn !== asking) return;
     const turned = list && (list.offset !== found.offset || list.label !== asked.get("label"));
-    list = { ...found, label: asked.get("label") };
     labels = known.labels;
+    const label = asked.get("label");
+    const total = found.total ?? labels.find((each) => each.label === label)?.count;
     complain(parts.trouble, null);
+    if (beyond({ offset: found.offset, total }, PAGE, found.images.length)) return;
+    list = { ...found, label, total };
     draw();
     if (turned) parts.title.focus();
   } catch (error) {
@@ -132,10 +136,11 @@ function draw() {
   parts.title.textContent = t("care.part.pictures");
   parts.labelText.textContent = t("search.label");
   drawLabels();
-  const total = list.total ?? labels.find(({ label }) => label === list.label)?.count;
+  const { total } = list;
   const there = list.images.length;
   const span = { from: number(list.offset + 1), to: number(list.offset + there), of: number(total ?? 0) };
-  const where = !there ? t("search.empty") : total ? t("care.span.of", span) : t("care.span", span);
+  const none = list.label === null ? "search.empty" : "search.filtered";
+  const where = !there ? t(none) : total ? t("care.span.of", span) : t("care.span", span);
   parts.note.textContent = where;
   parts.grid.replaceChildren(...list.images.map((match) => pick(match, kept)));
   parts.pages.draw(list.offset / PAGE, list.next !== null, where);

@@ -2,6 +2,7 @@
 // device's own camera app.
 
 import { make } from "./dom.js";
+import { modal } from "./router.js";
 import { t } from "./words.js";
 
 const QUALITY = 0.92;
@@ -70,13 +71,9 @@ function open(done) {
     input.click();
   });
   cancel.addEventListener("click", () => dialog.close());
-  dialog.addEventListener("close", () => {
-    stop();
-    dialog.remove();
-    done(answer);
-  });
+  dialog.addEventListener("close", stop);
   document.body.append(dialog);
-  dialog.showModal();
+  modal(dialog).then(() => done(answer));
   start();
 }
 

@@ -77,7 +77,16 @@ function head() {
 }
 
 // Which page of a list the address asks for, from 0.
-export const pageOf = (asked = params()) => Math.max(0, Math.floor(Number(asked.get("page")) || 1) - 1);
+export const pageOf = (asked = params()) => Math.min(1e9, Math.max(0, Math.floor(Number(asked.get("page")) || 1) - 1));
+
+// Whether there is no such page any more: then the last one is shown. total: undefined where nobody
+// counts.
+export function beyond({ offset, total }, page, there) {
+  if (there || !offset) return false;
+  const last = total ? Math.ceil(total / page) : 0;
+  go({ page: last > 1 && (last - 1) * page < offset ? last : null }, { replace: true });
+  return true;
+}
 
 // Backwards and forwards; draw(page, more, text) says where one is.
 export function pager() {

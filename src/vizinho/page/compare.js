@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { icon, make, picture, style } from "./dom.js";
 import { all } from "./queries.js";
+import { modal } from "./router.js";
 import { kindOf, nameOf } from "./tile.js";
 import { number, percent, t } from "./words.js";
 
@@ -239,13 +240,11 @@ export async function open({ query, results, index }) {
     turn(key === "ArrowLeft" ? -1 : 1);
   });
   dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close());
-  dialog.addEventListener("close", () => {
-    leaving.abort();
-    dialog.remove();
-  });
+  dialog.addEventListener("close", () => leaving.abort());
   document.body.append(dialog);
-  dialog.showModal();
+  const closed = modal(dialog);
   draw();
+  await closed;
 }
 
 // The query as large as it is there: a picture of the gallery is asked for larger.

@@ -1,7 +1,7 @@
 // Pictures that are there more than once, group by group: what is kept and why, and what goes.
 
 import * as api from "./api.js";
-import { kilobytes, pageOf, pager } from "./care.js";
+import { beyond, kilobytes, pageOf, pager } from "./care.js";
 import { make, picture, style } from "./dom.js";
 import { complain } from "./problem.js";
 import { go, params } from "./router.js";
@@ -66,8 +66,7 @@ async function load() {
       timer = setTimeout(load, ASK_SECONDS * 1000);
       return building(body);
     }
-    // All groups of the last page were gone through.
-    if (!body.groups.length && pageOf() > 0) return go({ page: null }, { replace: true });
+    if (beyond(body, PAGE, body.groups.length)) return;
     found = body;
     draw();
   } catch (error) {

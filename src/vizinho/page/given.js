@@ -1,7 +1,7 @@
 // What was said of results, newest first, to look through, take back and take along.
 
 import * as api from "./api.js";
-import { pageOf, pager } from "./care.js";
+import { beyond, pageOf, pager } from "./care.js";
 import { make, picture, style } from "./dom.js";
 import { marks } from "./marks.js";
 import { complain } from "./problem.js";
@@ -32,8 +32,10 @@ function build(box) {
 
 async function load() {
   try {
-    found = await api.marks(pageOf() * PAGE, PAGE);
+    const told = await api.marks(pageOf() * PAGE, PAGE);
     complain(parts.trouble, null);
+    if (beyond({ offset: told.offset, total: told.right + told.wrong }, PAGE, told.marks.length)) return;
+    found = told;
     draw();
   } catch (error) {
     complain(parts.trouble, error, load);

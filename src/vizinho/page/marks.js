@@ -1,12 +1,11 @@
 // Right or wrong, said of a result: two buttons, of which one may be pressed.
 
 import * as api from "./api.js";
-import { announce, iconButton, make, style } from "./dom.js";
+import { announce, iconButton, make } from "./dom.js";
 import { asProblem } from "./problem.js";
 import { nameOf } from "./tile.js";
+import { say } from "./toast.js";
 import { t } from "./words.js";
-
-style("marks.css");
 
 const DRAWN = { right: "right", wrong: "close" };
 const said = new Map(); // place -> verdict
@@ -55,8 +54,7 @@ export function marks(query, match, known) {
       const { title, detail } = asProblem(error);
       said.set(at, before);
       draw();
-      box.title = `${title}. ${detail}`;
-      announce(box.title);
+      say([t("care.unmarked", { name }), `${title}.`, detail].join(" "));
     }
   }
   if (known) said.set(at, known);

@@ -4,8 +4,12 @@ import * as api from "./api.js";
 import { make } from "./dom.js";
 import { t } from "./words.js";
 
+// A part of the page could not be fetched: no name or code tells that from other TypeErrors.
+const isFetching = (error) => error instanceof TypeError && /import|module/i.test(error.message);
+
 export function asProblem(error) {
   if (error instanceof api.Problem) return error;
+  if (isFetching(error)) return api.away();
   console.error(error);
   return new api.Problem(t("error.page"), t("error.page.do"));
 }

@@ -57,13 +57,14 @@ const ofUrl = (url) => ({
 // The pictures in the order they are shown in; files that are gone are left out.
 export function all() {
   const asked = params();
+  const named = (name) => asked.getAll(name).filter(Boolean);
   const held = (state().files ?? []).filter(({ id }) => files.has(id));
   const found = [
     ...held.map(({ id, weight }) => Object.assign(files.get(id), { weight, crop: null })),
-    ...asked.getAll("key").slice(0, 1).map((key) => ofKey(key, 1)),
-    ...asked.getAll("url").slice(0, 1).map(ofUrl),
-    ...asked.getAll("like").map((key) => ofKey(key, 1)),
-    ...asked.getAll("unlike").map((key) => ofKey(key, -1)),
+    ...named("key").slice(0, 1).map((key) => ofKey(key, 1)),
+    ...named("url").slice(0, 1).map(ofUrl),
+    ...named("like").map((key) => ofKey(key, 1)),
+    ...named("unlike").map((key) => ofKey(key, -1)),
   ];
   const once = new Map(found.map((query) => [query.id, query]));
   const list = [...once.values()].slice(0, MOST);
@@ -117,7 +118,11 @@ function ask(list) {
 
 const fresh = (file) => ({ id: keep(file), kind: "file", weight: 1 });
 
-export const askFiles = (list) => ask(list.slice(0, MOST).map(fresh));
+// false when there were more than one question takes.
+export function askFiles(list) {
+  ask(list.slice(0, MOST).map(fresh));
+  return list.length <= MOST;
+}
 
 export const askKey = (key) => ask([ofKey(key, 1)]);
 

@@ -89,9 +89,9 @@ function summary({ results, known, took, filtered }) {
 
 function legend({ results, queries }) {
   if (!results.length) return "";
+  if (queries.length > 1) return t("search.legend.several");
   const parts = [t("search.legend.distance")];
   if (results[0].probability !== null) parts.push(t("search.legend.chance"));
-  if (queries.length > 1) parts.push(t("search.legend.several"));
   return parts.join(" ");
 }
 

@@ -34,3 +34,22 @@ export function go(changes, { replace = false, state: kept = history.state } = {
 const tell = () => listeners.forEach((fn) => fn(params()));
 
 window.addEventListener("popstate", tell);
+
+let dialogs = 0;
+
+// Show a dialog until it is closed, which the way back does, too; then the history is as before.
+export async function modal(dialog) {
+  const mark = `${Date.now()}-${(dialogs += 1)}`;
+  history.pushState({ ...history.state, dialog: mark }, "");
+  const back = () => dialog.close();
+  window.addEventListener("popstate", back, { once: true });
+  dialog.showModal();
+  await once(dialog, "close");
+  window.removeEventListener("popstate", back);
+  dialog.remove();
+  if (history.state?.dialog !== mark) return;
+  history.back();
+  await once(window, "popstate");
+}
+
+const once = (target, name) => new Promise((done) => target.addEventListener(name, done, { once: true }));

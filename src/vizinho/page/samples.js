@@ -6,6 +6,7 @@ import { complain } from "./problem.js";
 import { onLanguage, t } from "./words.js";
 
 let shown = null;
+let asking = false;
 let places = [];
 
 export function wire(pick) {
@@ -21,17 +22,20 @@ export function wire(pick) {
 }
 
 export async function show() {
-  if (!shown) await shuffle();
+  if (api.about.model && !shown && !asking) await shuffle();
 }
 
 async function shuffle() {
   const count = api.about.model.images;
   const offset = Math.floor(Math.random() * Math.max(1, count - places.length + 1));
+  asking = true;
   try {
     shown = (await api.pictures(offset, places.length)).images;
     draw();
   } catch (error) {
     complain(by("problem"), error, shuffle);
+  } finally {
+    asking = false;
   }
 }
 

@@ -88,11 +88,12 @@ async function answer(set) {
     wait(false);
     results.empty();
     results.status(t("search.none"), { quiet: true });
-    trouble(error, () => answer(queries.all()));
+    if (api.about.model) trouble(error, () => answer(queries.all())); // else the frame has said it
   }
 }
 
 async function question(set, chosen, signal) {
+  await api.ready();
   if (!set.some(({ weight }) => weight > 0)) {
     throw new api.Problem(t("search.minus"), t("search.minus.do"));
   }
@@ -101,9 +102,12 @@ async function question(set, chosen, signal) {
   }
   await Promise.all([results.learn(), ...set.map((query) => query.ready)]);
   ask.draw(set); // now there is something to see of a file
-  for (const { blob } of set) {
+  for (const query of set) {
+    const { blob } = query;
     const limit = api.about.model.max_upload_bytes;
-    if (blob && blob.size > limit) throw api.tooLarge(blob.size, limit);
+    if (!blob || blob.size <= limit) continue;
+    const problem = api.tooLarge(blob.size, limit);
+    throw set.length > 1 ? problem.of(query) : problem;
   }
   signal.throwIfAborted();
   const { results: list, known, took_ms: took } = await api.search(set, fieldsOf(chosen, 0), signal);
@@ -136,10 +140,12 @@ function wait(is, k) {
 
 function trouble(error, again) {
   complain(by("problem"), error, again);
+  ask.blame(error.query);
 }
 
 function clearTrouble() {
   for (const name of ["problem", "more-problem"]) complain(by(name), null);
+  ask.blame(null);
   by("problem").hidden = false;
 }
 
@@ -208,7 +214,7 @@ function watchScrolling() {
 const weigh = (weight) => ({ key }) => {
   const one = queries.all().find((query) => query.key === key);
   if (one?.weight === weight) return queries.remove(one);
-  if (!queries.addKey(key, weight)) announce(t("search.full", { most: queries.MOST }));
+  if (!queries.addKey(key, weight)) ask.full();
 };
 
 async function enlarge(match) {
@@ -219,6 +225,6 @@ async function enlarge(match) {
     const index = list.findIndex(({ key }) => key === match.key);
     large.open({ query, result: match, results: list, index });
   } catch (error) {
-    trouble(error);
+    trouble(error, () => enlarge(match));
   }
 }

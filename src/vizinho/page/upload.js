@@ -2,7 +2,7 @@
 
 import * as api from "./api.js";
 import { offerLabels } from "./care.js";
-import { announce, make, style } from "./dom.js";
+import { announce, make } from "./dom.js";
 import { dropped, HIDDEN } from "./folders.js";
 import { address, go } from "./router.js";
 import { upload } from "./sending.js";
@@ -20,7 +20,6 @@ let inside = false;
 
 export async function show(box) {
   inside = true;
-  await style("upload.css");
   if (!parts) build(box);
 }
 
@@ -174,7 +173,7 @@ function took(now, batch, body) {
   now.added += body.added;
   now.there.push(...body.there);
   now.skipped.push(...body.skipped);
-  api.about.model.images += body.added;
+  api.counted(body.added);
   passed(now, batch);
 }
 

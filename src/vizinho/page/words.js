@@ -1,17 +1,23 @@
-// What the page says, in the reader's language. The words are in words.LANGUAGE.js, by name; names
-// begin with the view they belong to, and both files have the same ones.
+// What the page says, in the reader's language. The words are in words.LANGUAGE.js, those of errors
+// in words.errors.LANGUAGE.js, by name; names begin with the view they belong to, and both languages
+// have the same ones.
 
 import { go, params } from "./router.js";
 
 const LOADERS = {
-  en: () => import("./words.en.js"),
-  pt: () => import("./words.pt.js"),
+  en: () => [import("./words.en.js"), import("./words.errors.en.js")],
+  pt: () => [import("./words.pt.js"), import("./words.errors.pt.js")],
 };
 const LOCALES = { en: "en", pt: "pt-BR" };
 const listeners = new Set();
 
 let code = document.documentElement.lang.startsWith("pt") ? "pt" : "en"; // early.js has chosen
-let words = (await LOADERS[code]()).default;
+let words = await load(code);
+
+async function load(language) {
+  const files = await Promise.all(LOADERS[language]());
+  return Object.assign({}, ...files.map((file) => file.default));
+}
 
 export const language = () => code;
 
@@ -71,7 +77,7 @@ export function translate(root = document) {
 }
 
 export async function speak(next) {
-  words = (await LOADERS[next]()).default;
+  words = await load(next);
   code = next;
   try {
     localStorage.setItem("lang", next);
