@@ -1,4 +1,4 @@
-"""Lists and counts stay true when there is less than was asked for; of several, the bad one is named."""
+"""Lists and counts stay true where there is less than was asked for; the bad one is named."""
 
 from __future__ import annotations
 

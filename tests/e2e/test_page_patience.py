@@ -1,4 +1,4 @@
-"""A server that is slow, away or back again: nothing that was given is lost, and the page says so."""
+"""A server that is slow, away or back again: what was given is not lost, and the page says so."""
 
 from __future__ import annotations
 

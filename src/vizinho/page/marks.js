@@ -51,10 +51,10 @@ export function marks(query, match, known) {
       await api.mark(asked, match.key, next);
       announce(t(`care.marked.${next ?? "none"}`, { name }));
     } catch (error) {
-      const { title, detail } = asProblem(error);
+      const { title } = asProblem(error);
       said.set(at, before);
       draw();
-      say([t("care.unmarked", { name }), `${title}.`, detail].join(" "));
+      say(`${t("care.unmarked", { name })} ${title}.`);
     }
   }
   if (known) said.set(at, known);

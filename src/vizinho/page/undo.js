@@ -48,8 +48,7 @@ async function send(batch, leaving = false) {
     if (mirrored) say(t("care.mirrored"));
     tell(removed);
   } catch (error) {
-    const { title, detail } = asProblem(error);
-    say([plural("care.kept", batch.keys.length), `${title}.`, detail].join(" "));
+    say(`${plural("care.kept", batch.keys.length)} ${asProblem(error).title}.`);
   }
   batch.keys.forEach((key) => going.delete(key));
   tell();
