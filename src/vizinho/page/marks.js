@@ -54,7 +54,7 @@ export function marks(query, match, known) {
       const { title } = asProblem(error);
       said.set(at, before);
       draw();
-      say(`${t("care.unmarked", { name })} ${title}.`);
+      say([t("care.unmarked", { name }), `${title}.`].join(" "));
     }
   }
   if (known) said.set(at, known);

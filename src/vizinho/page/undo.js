@@ -48,7 +48,7 @@ async function send(batch, leaving = false) {
     if (mirrored) say(t("care.mirrored"));
     tell(removed);
   } catch (error) {
-    say(`${plural("care.kept", batch.keys.length)} ${asProblem(error).title}.`);
+    say([plural("care.kept", batch.keys.length), `${asProblem(error).title}.`].join(" "));
   }
   batch.keys.forEach((key) => going.delete(key));
   tell();
