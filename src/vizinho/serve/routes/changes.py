@@ -16,6 +16,7 @@ from vizinho.contract.values import parse_json
 from vizinho.errors import GalleryError, ImageError, NotAnImage, VizinhoError
 from vizinho.gallery import NewImage
 from vizinho.gallery.intake import check_key
+from vizinho.gallery.returning import Mirrored
 from vizinho.images import content_hash, load_image, media_type
 from vizinho.serve.body import open_form, read_upload
 from vizinho.serve.changing import require_writable
@@ -73,8 +74,8 @@ async def add_images(request: Request) -> AddAnswer:
     openapi_extra=json_body(RemoveBody),
 )
 async def remove_images(request: Request) -> RemoveAnswer:
-    """All of them or, where the server dies on the way, none. Keys that are not there are passed
-    over."""
+    """Keys that are not there are passed over. Of the others all go or, where the server dies on
+    the way, none."""
     service = service_of(request)
     _require_changeable(request, service)
     service.writes.refuse_if_full()
@@ -89,7 +90,8 @@ async def remove_images(request: Request) -> RemoveAnswer:
     openapi_extra=json_body(LabelBody),
 )
 async def label_images(request: Request) -> LabelAnswer:
-    """`"label": null` takes the labels away. Keys that are not there are `unknown`."""
+    """`"label": null` takes the labels away. Keys that are not there are listed as `unknown`. Of
+    the others all are labelled or, where the server dies on the way, none."""
     service = service_of(request)
     _require_changeable(request, service)
     service.writes.refuse_if_full()
@@ -244,5 +246,7 @@ def _refused(item: NewImage, name: str, reason: str) -> Refused:
 
 
 def _remove(service: Service, keys: list[str]) -> RemoveAnswer:
-    removed = service.gallery.remove(keys)
-    return RemoveAnswer(removed=removed, mirrored=service.gallery.mirrored is not None)
+    gallery = service.gallery
+    mirrored = Mirrored(gallery)
+    returning = any(mirrored.brings_back(row) for row in gallery.get_many(keys))
+    return RemoveAnswer(removed=gallery.remove(keys), mirrored=returning)
