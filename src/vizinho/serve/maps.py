@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from vizinho.contract.errors import ApiError
+from vizinho.contract.errors import ApiError, placeless
 from vizinho.gallery import GalleryView
 from vizinho.gallery.atlas import COLUMNS, COUNT, SIDE, tile, tiles_of
 from vizinho.gallery.mapping import PARTS, folder_of, how_far, start_child, state_of
@@ -174,6 +174,7 @@ class Maps:
         reason = ""
         if code != 0:
             reason = said.splitlines()[-1] if said else "the process that makes it was ended."
+            reason = placeless(reason, Path(self._place))
             _log.warning("The map could not be made (exit code %d): %s", code, said)
         self._state_until = 0.0
         self._over(reason, time.monotonic() - work.start)

@@ -37,7 +37,7 @@ from vizinho.serve.service import Service, service_of
 router = APIRouter(tags=["images"])
 
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
-_CLOSED: dict[int | str, dict[str, Any]] = {code: {"model": ErrorBody} for code in (403, 503)}
+_CLOSED: dict[int | str, dict[str, Any]] = {code: {"model": ErrorBody} for code in (403, 503, 507)}
 _FORM: dict[str, dict[str, Any]] = {
     "image": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1},
     "key": {"type": "string", "description": "Names a single picture."},
