@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from serving import key_of, make_gallery, picture, problem
@@ -143,3 +144,21 @@ def test_a_gallery_of_a_folder_says_that_files_stay(
     with TestClient(create_app(toy_gallery.path, ServeOptions(writable=True))) as client:
         answer = client.delete("/v1/images/cat/0000.png")
         assert answer.json() == {"removed": 1, "mirrored": True}
+
+
+def test_a_picture_of_too_many_pixels_is_refused_alike_wherever_it_is_sent(
+    client: TestClient,
+) -> None:
+    vast = encode(Image.new("1", (20_000, 10_000)))
+    assert len(vast) < 50_000
+    told = [
+        problem(client.post(route, files={"image": ("a.png", vast)}), 413, "image_too_large")
+        for route in ("/v1/search", "/v1/images")
+    ]
+    assert told[0] == told[1]
+    assert "20000 x 10000 pixels are 200 megapixels, and at most 50" in told[0]["message"]
+    assert told[0]["hint"] == "Shrink it and try again."
+    answer = send(client, ("a.png", vast), ("b.png", encode(noise(701))))
+    ((refused,), added) = (answer["skipped"], answer["added"])  # type: ignore[misc]
+    assert (refused["code"], added) == ("image_too_large", 1)
+    assert "200 megapixels, and at most 50 megapixels are decoded. Shrink it" in refused["reason"]

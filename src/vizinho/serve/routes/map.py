@@ -12,6 +12,7 @@ from starlette.responses import Response
 from vizinho.contract import search as contract
 from vizinho.contract.errors import RETRY_SECONDS, ApiError
 from vizinho.serve.body import read_search, ways_to_pictures
+from vizinho.serve.changing import refuse_foreign
 from vizinho.serve.describe import either_body
 from vizinho.serve.encoding import takes_gzip
 from vizinho.serve.errors import ErrorBody
@@ -37,6 +38,7 @@ _JPEG: dict[str, Any] = {"image/jpeg": {"schema": {"type": "string", "format": "
         200: {"model": MapAnswer},
         202: {"model": MapBuilding, "description": "Not there yet; `Retry-After` says when to ask"},
         304: {"description": "Unchanged."},
+        403: {"model": ErrorBody},
         503: {"model": ErrorBody},
     },
 )
@@ -45,6 +47,7 @@ async def whole_map(request: Request) -> Response:
     the old map is given as `stale` while a new one is made. Of more than 100,000 pictures that many
     are shown, the same share of each label."""
     service = service_of(request)
+    refuse_foreign(request, service)
     found = await service.files.run(service.maps.look)
     if isinstance(found, int):
         return JSONResponse(building_answer(found), 202, {"Retry-After": str(RETRY_SECONDS)})
