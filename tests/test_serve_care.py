@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,3 +163,19 @@ def test_a_picture_of_too_many_pixels_is_refused_alike_wherever_it_is_sent(
     ((refused,), added) = (answer["skipped"], answer["added"])  # type: ignore[misc]
     assert (refused["code"], added) == ("image_too_large", 1)
     assert "200 megapixels, and at most 50 megapixels are decoded. Shrink it" in refused["reason"]
+
+
+def test_what_is_sent_is_hashed_away_from_the_loop_that_answers_searches(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+
+    def noted(data: bytes) -> str:
+        hashed.append(threading.current_thread().name)
+        return content_hash(data)
+
+    monkeypatch.setattr("vizinho.serve.routes.changes.content_hash", noted)
+    new = [(f"{number}.png", encode(noise(720 + number))) for number in range(2)]
+    assert send(client, *new)["added"] == 2
+    assert hashed
+    assert all(name.startswith("vizinho-") for name in hashed), hashed
