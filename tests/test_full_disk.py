@@ -20,6 +20,7 @@ from vizinho.cli import build_app
 from vizinho.errors import DiskFull, NotWritable
 from vizinho.gallery import Gallery, NewImage
 from vizinho.gallery.dedupe import find_duplicates
+from vizinho.gallery.feedback_export import export_feedback
 
 COUNT = 6
 NEW = encode(noise(500))
@@ -136,6 +137,17 @@ def test_a_full_disk_for_temporary_files_ends_it_too(
             find_duplicates(gallery)
         monkeypatch.undo()
         assert find_duplicates(gallery).pictures == COUNT
+
+
+def test_an_export_of_marks_ends_where_the_disk_is_full(disk: Path, tmp_path: Path) -> None:
+    with Gallery.open(make_gallery(tmp_path, COUNT)) as gallery:
+        gallery.feedback.mark(NEW, key_of(1), "right")
+        (disk / "said").mkdir()
+        filling = fill(disk)
+        with pytest.raises(DiskFull, match="disk is full"):
+            export_feedback(gallery, gallery.feedback, disk / "said")
+        filling.unlink()
+        assert export_feedback(gallery, gallery.feedback, disk / "said").skipped == []
 
 
 @pytest.fixture

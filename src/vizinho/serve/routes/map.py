@@ -26,7 +26,7 @@ from vizinho.serve.service import Service, service_of
 router = APIRouter(tags=["map"])
 
 _LARGEST_NUMBER = 2**31 - 1
-_KEEP_SECONDS = 7 * 86_400
+_PACKED_KEEP_SECONDS, _KEEP_SECONDS = 7 * 86_400, 3600
 _JPEG: dict[str, Any] = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
 
 
@@ -78,7 +78,8 @@ async def map_tile(
     number: Annotated[int, Path(ge=0, le=_LARGEST_NUMBER)],
     version: Annotated[str, Query(description="Of the map that the tile should belong to.")],
 ) -> Response:
-    """Pictures that can't be read are grey."""
+    """Pictures that can't be read are grey. A browser may keep it for an hour, so that a picture
+    that was removed is not seen for longer; that of a packed gallery for a week."""
     service = service_of(request)
     found = await _known(service, 404)
     if version != found.map.version:
@@ -87,9 +88,12 @@ async def map_tile(
         data, lasting = await service.maps.tiles.run(service.maps.tile, found, number)
     except IndexError as error:
         raise ApiError(404, "tile_not_found", f"The map has no tile {number}.") from error
-    # What a version's tile shows never changes, unless something was out of reach.
-    kept = f"public, max-age={_KEEP_SECONDS}, immutable" if lasting else "no-store"
-    headers = {"Cache-Control": kept}
+    # What a version's tile shows never changes, unless something was out of reach; but whose
+    # pictures may be removed is not for caches that many share.
+    kept = f"private, max-age={_KEEP_SECONDS}"
+    if not service.gallery.changeable:
+        kept = f"public, max-age={_PACKED_KEEP_SECONDS}, immutable"
+    headers = {"Cache-Control": kept if lasting else "no-store"}
     return Response(data, media_type="image/jpeg", headers=headers)
 
 
