@@ -157,15 +157,3 @@ def test_training_reads_an_export(toy_gallery: Gallery, tmp_path: Path) -> None:
         ["train", labels, "--epochs", "1", "--out", str(tmp_path / "model"), "--json"],
     )
     assert done.exit_code == 0, done.output
-
-
-def test_marks_of_a_removed_picture_stay_and_an_export_names_it(
-    toy_gallery: Gallery, pictures: Path, tmp_path: Path
-) -> None:
-    kept = toy_gallery.feedback
-    kept.mark(DOG, CAT, "wrong")
-    kept.mark(OTHER_CAT, CAT, "right")
-    toy_gallery.remove([DOG])
-    assert [mark.query_key for mark in kept.marks()] == [OTHER_CAT, DOG]
-    done = export_feedback(toy_gallery, kept, tmp_path / "said")
-    assert (done.pairs, [each.name for each in done.skipped]) == (1, [DOG])
