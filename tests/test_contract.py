@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import base64
+import errno
 import json
+import os
 import subprocess
 import sys
 from typing import Any
 
 import pytest
 
+from vizinho.blobs import explain_os_error
 from vizinho.contract import pictures
 from vizinho.contract.errors import ApiError, bad_field, from_core, of_status
 from vizinho.contract.fields import OFFSET, form_fields, json_fields
 from vizinho.contract.pictures import body_limit, check_upload, checked_key, decode_base64
 from vizinho.contract.values import Range, whole
-from vizinho.errors import GalleryBusy, NotAnImage
+from vizinho.errors import GalleryBusy, GalleryError, NotAnImage
 from vizinho.images import Crop
 
 
@@ -139,3 +142,30 @@ def test_the_contract_knows_no_framework() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "code"),
+    [
+        (errno.ENOSPC, 507, "disk_full"),
+        (errno.EDQUOT, 507, "disk_full"),
+        (errno.EACCES, 403, "read_only"),
+        (errno.EROFS, 403, "read_only"),
+        (errno.EIO, 500, "gallery_error"),
+    ],
+)
+def test_trouble_with_a_disk_is_one_line_in_the_log_and_words_without_a_place_in_the_answer(
+    caplog: pytest.LogCaptureFixture, number: int, status: int, code: str
+) -> None:
+    cause = OSError(number, os.strerror(number))
+    try:
+        raise explain_os_error(cause, "/srv/photos.vizinho/lock") from cause
+    except GalleryError as error:
+        told = from_core(error)
+    assert (told.status, told.code) == (status, code)
+    assert told.message
+    assert told.hint
+    assert "/srv" not in f"{told.message}{told.hint}"
+    (record,) = caplog.records
+    assert "/srv/photos.vizinho/lock" in record.getMessage()
+    assert record.exc_info is None

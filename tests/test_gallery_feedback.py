@@ -114,8 +114,9 @@ def test_a_packed_gallery_keeps_none(toy_gallery: Gallery, tmp_path: Path) -> No
     )
     with Gallery.open(tmp_path / "packed.vizinho") as packed:
         assert not packed.keeps_feedback
-        with pytest.raises(GalleryError, match="packed"):
+        with pytest.raises(GalleryError, match="is in the gallery that it was packed from") as told:
             packed.feedback.counts()
+        assert "keeps no feedback" in told.value.message
 
 
 _MARKING = """

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from starlette.testclient import TestClient
 
 from serving import key_of, make_gallery, picture, problem
@@ -143,3 +145,37 @@ def test_a_gallery_of_a_folder_says_that_files_stay(
     with TestClient(create_app(toy_gallery.path, ServeOptions(writable=True))) as client:
         answer = client.delete("/v1/images/cat/0000.png")
         assert answer.json() == {"removed": 1, "mirrored": True}
+
+
+def test_a_picture_of_too_many_pixels_is_refused_alike_wherever_it_is_sent(
+    client: TestClient,
+) -> None:
+    vast = encode(Image.new("1", (20_000, 10_000)))
+    assert len(vast) < 50_000
+    told = [
+        problem(client.post(route, files={"image": ("a.png", vast)}), 413, "image_too_large")
+        for route in ("/v1/search", "/v1/images")
+    ]
+    assert told[0] == told[1]
+    assert "20000 x 10000 pixels are 200 megapixels, and at most 50" in told[0]["message"]
+    assert told[0]["hint"] == "Shrink it and try again."
+    answer = send(client, ("a.png", vast), ("b.png", encode(noise(701))))
+    ((refused,), added) = (answer["skipped"], answer["added"])  # type: ignore[misc]
+    assert (refused["code"], added) == ("image_too_large", 1)
+    assert "200 megapixels, and at most 50 megapixels are decoded. Shrink it" in refused["reason"]
+
+
+def test_what_is_sent_is_hashed_away_from_the_loop_that_answers_searches(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[str] = []
+
+    def noted(data: bytes) -> str:
+        hashed.append(threading.current_thread().name)
+        return content_hash(data)
+
+    monkeypatch.setattr("vizinho.serve.routes.changes.content_hash", noted)
+    new = [(f"{number}.png", encode(noise(720 + number))) for number in range(2)]
+    assert send(client, *new)["added"] == 2
+    assert hashed
+    assert all(name.startswith("vizinho-") for name in hashed), hashed

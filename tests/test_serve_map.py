@@ -30,6 +30,7 @@ from serving import (
 from toys import encode, noise
 from vizinho.gallery import Gallery, NewImage
 from vizinho.gallery.mapping import make_map
+from vizinho.gallery.pack import pack
 from vizinho.gallery.plane import LARGEST, read_map
 
 PATIENCE = 600.0
@@ -120,7 +121,8 @@ def test_tiles_hold_its_thumbnails(server: Server, shown: dict[str, Any]) -> Non
     params = {"version": shown["version"]}
     answer = server.client.get("/v1/map/tiles/0", params=params)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
-    assert "immutable" in answer.headers["cache-control"]
+    # Whoever removes a picture can't reach into other people's caches.
+    assert answer.headers["cache-control"] == "private, max-age=3600"
     atlas = Image.open(io.BytesIO(answer.content))
     assert atlas.size == (512, 512)
     for place in (0, 7, 39):
@@ -132,6 +134,18 @@ def test_tiles_hold_its_thumbnails(server: Server, shown: dict[str, Any]) -> Non
     problem(server.client.get("/v1/map/tiles/0", params={"version": "x"}), 409, "map_changed")
     problem(server.client.get("/v1/map/tiles/-1", params=params), 422, "bad_field")
     problem(server.client.get("/v1/map/tiles/0"), 422, "bad_field")
+
+
+def test_tiles_of_a_gallery_that_never_changes_may_be_kept_by_all(
+    gallery: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VIZINHO_CACHE", str(tmp_path / "cache"))
+    with Gallery.open(gallery) as opened:
+        pack(opened, tmp_path / "packed.vizinho", lambda row: row.url)
+    with running(tmp_path / "packed.vizinho") as server:
+        params = {"version": wait_for(server)["version"]}
+        kept = server.client.get("/v1/map/tiles/0", params=params).headers["cache-control"]
+        assert kept == "public, max-age=604800, immutable"
 
 
 def test_a_query_is_placed_where_its_like_are(server: Server, shown: dict[str, Any]) -> None:

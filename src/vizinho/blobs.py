@@ -10,8 +10,12 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import quote
 
-from vizinho.errors import GalleryError, KeyNotFound
+from vizinho.errors import DiskFull, GalleryError, KeyNotFound, NotWritable
 
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Numbers of the errors with which a system says that there is no room."""
+
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 _PARTIAL = ".partial"
 
 
@@ -22,12 +26,13 @@ def image_url(key: str) -> str:
 
 def explain_os_error(error: OSError, what: str) -> GalleryError:
     """An error of the file system as one for a person; ``what`` is the file or folder concerned."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return GalleryError(
+    if error.errno in FULL:
+        return DiskFull(
             f"{what} can't be written: the disk is full. Nothing was half-written.",
             "Free some space and run it again.",
         )
-    return GalleryError(f"{what}: {error.strerror or error}.", "Check the path and its owner.")
+    kind = NotWritable if error.errno in _FORBIDDEN else GalleryError
+    return kind(f"{what}: {error.strerror or error}.", "Check the path and its owner.")
 
 
 class Blobs(Protocol):

@@ -18,6 +18,8 @@
     │   ├── GalleryBusy          another process is writing to it
     │   ├── GalleryUnreachable   the server that keeps it does not answer
     │   ├── GalleryDamaged       its files contradict each other
+    │   ├── DiskFull             there is no room for what is to be written
+    │   ├── NotWritable          this process may not write where it is to be written
     │   ├── FingerprintMismatch  its vectors were made by another model
     │   └── KeyNotFound          no picture of that key
     ├── ClusterError             the machines that should embed can't, or can't be reached
@@ -106,6 +108,14 @@ class GalleryUnreachable(GalleryError):
 
 class GalleryDamaged(GalleryError):
     """The gallery's files contradict each other."""
+
+
+class DiskFull(GalleryError):
+    """The disk has no room for what is to be written. Nothing is half-written."""
+
+
+class NotWritable(GalleryError):
+    """This process may not write there: by the owner's will, or because the disk is read-only."""
 
 
 class FingerprintMismatch(GalleryError):

@@ -80,6 +80,7 @@ def command(
     from vizinho.errors import GalleryError
     from vizinho.gallery import Gallery
     from vizinho.gallery.dedupe import find_duplicates, remove_duplicates
+    from vizinho.gallery.returning import Mirrored
     from vizinho.settings import find_gallery
 
     kinds = _kinds(only, similar)
@@ -97,6 +98,7 @@ def command(
         if not as_json:
             _print(found, str(path), page)
         removed: tuple[int, int] | None = None
+        returning = False
         spare = [member for group in found.groups for member in group.spare]
         if remove and spare:
             if not yes:
@@ -107,15 +109,17 @@ def command(
                     )
                 files = " and their files" if delete_files else ""
                 typer.confirm(f"Remove {len(spare):,} pictures{files}?", abort=True, err=True)
+            mirrored = Mirrored(opened)
+            rows = opened.get_many([member.key for member in spare if member.indexed])
+            returning = any(mirrored.brings_back(row) for row in rows)
             removed = remove_duplicates(opened, found.groups, delete_files=delete_files)
-        mirrored = opened.folder is not None
     if as_json:
         print_json(_answer(found, str(path), page, removed))
     elif removed is not None:
-        rows, files_gone = removed
-        said = f"{rows:,} removed from the gallery, {files_gone:,} files deleted."
+        count, files_gone = removed
+        said = f"{count:,} removed from the gallery, {files_gone:,} files deleted."
         out().print(said, markup=False, highlight=False)
-        if mirrored and not delete_files:
+        if returning and not delete_files:
             err().print(
                 "Their files are still in the indexed folder: the next `vizinho index` brings them "
                 "back. --delete-files deletes them too.",

@@ -84,24 +84,26 @@ def command(
     console.print(f"{path}: {removed:,} {done}. {count:,} pictures.", markup=False, highlight=False)
     print_unknown(meant.unknown)
     if going.returning and not dry_run:
-        again = f"Files that are still in {going.folder} come back with the next `vizinho index`."
+        again = f"Files that are still in {going.root} come back with the next `vizinho index`."
         err().print(again, style="dim", markup=False, highlight=False)
 
 
 class Going:
-    """The keys of rows, one by one; notes whether a file of theirs is still in the folder that the
-    gallery mirrors, as far as one is on this machine."""
+    """The keys of rows, one by one; notes whether one of them comes back with the folder or bucket
+    ``root`` that the gallery mirrors."""
 
     def __init__(self, gallery: Gallery, rows: Iterator[Row]) -> None:
+        from vizinho.gallery.returning import Mirrored
+
         self._rows = rows
-        self.folder = gallery.folder
+        self._mirrored = Mirrored(gallery)
+        self.root = self._mirrored.root
         self.returning = False
 
     def __iter__(self) -> Going:
         return self
 
     def __next__(self) -> str:
-        key = next(self._rows).key
-        if not self.returning and self.folder is not None:
-            self.returning = (self.folder / key).is_file()
-        return key
+        row = next(self._rows)
+        self.returning = self.returning or self._mirrored.brings_back(row)
+        return row.key

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from vizinho import errors as core
+from vizinho.blobs import FULL
 
 log = logging.getLogger("vizinho.contract")
 
@@ -95,6 +98,26 @@ def read_only(hint: str) -> ApiError:
     return ApiError(403, "read_only", "This server does not let the gallery be changed.", hint)
 
 
+def not_writable() -> ApiError:
+    """A 403 for a change where the system does not let the server write."""
+    return ApiError(
+        403,
+        "read_only",
+        "The server may not write to the gallery's folder.",
+        "Whoever runs the server can see who owns the folder, and whether its disk is read-only.",
+    )
+
+
+def disk_full() -> ApiError:
+    """A 507 for what there is no room for."""
+    return ApiError(
+        507,
+        "disk_full",
+        "The server's disk is full. Nothing was half-written.",
+        "Free some space on the server, then try again.",
+    )
+
+
 def image_url_off() -> ApiError:
     """A 403 for a picture to be fetched from the web."""
     return ApiError(
@@ -121,13 +144,40 @@ def bad_form(reason: str) -> ApiError:
 
 
 def from_core(error: core.VizinhoError) -> ApiError:
-    """The HTTP face of an error of the core."""
+    """The HTTP face of an error of the core.
+
+    Of trouble with the disk the log names the file, in one line, and the answer does not.
+    """
+    if isinstance(error, core.DiskFull | core.NotWritable):
+        log.error("%s", error)
+        return disk_full() if isinstance(error, core.DiskFull) else not_writable()
     for kind, (status, code) in _CORE.items():
         if isinstance(error, kind):
             headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
             return ApiError(status, code, error.message, error.hint, headers)
+    cause = error.__cause__
+    if isinstance(cause, OSError | sqlite3.Error) and not isinstance(error, core.GalleryDamaged):
+        log.error("%s", error)
+        reason = (cause.strerror or cause) if isinstance(cause, OSError) else cause
+        told = f"The server's disk refuses: {str(reason).rstrip('.')}."
+        return ApiError(500, "gallery_error", told, "The server's log names the file.")
     log.error("%s", error, exc_info=error)
     return ApiError(500, "gallery_error", error.message, error.hint)
+
+
+def from_system(error: OSError) -> ApiError | None:
+    """The HTTP face of the system's word that there is no room; None for any other error."""
+    if error.errno not in FULL:
+        return None
+    log.error("%s", error)
+    return disk_full()
+
+
+def placeless(text: str, folder: Path) -> str:
+    """``text`` without where ``folder`` is on this machine, which is for the log alone."""
+    if not folder.is_absolute():
+        return text
+    return text.replace(f"{folder}/", "").replace(f"{folder.parent}/", "")
 
 
 def of_status(status: int, detail: str = "", headers: Mapping[str, str] | None = None) -> ApiError:

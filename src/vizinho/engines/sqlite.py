@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from vizinho.errors import GalleryBusy, GalleryDamaged, GalleryError
+from vizinho.errors import DiskFull, GalleryBusy, GalleryDamaged, GalleryError, NotWritable
 
 _PATIENCE_SECONDS = 10.0
 _SHARED_MEMORY_BYTES = 32 * 1024
@@ -68,7 +68,8 @@ def transaction(connection: sqlite3.Connection, *, reading: bool = False) -> Ite
 
 @contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """SQLite's errors on the file ``path`` as GalleryError, GalleryBusy or GalleryDamaged."""
+    """SQLite's errors on the file ``path`` as GalleryError: GalleryBusy, GalleryDamaged, DiskFull
+    or NotWritable where that is what they say."""
     try:
         yield
     except sqlite3.Error as error:
@@ -78,7 +79,7 @@ def explained(path: Path) -> Iterator[None]:
                 f"{path} is held by another process.", "Try again when it has finished."
             ) from error
         if code == sqlite3.SQLITE_FULL or (code == sqlite3.SQLITE_IOERR and _no_room(path)):
-            raise GalleryError(
+            raise DiskFull(
                 f"{path} can't grow: the disk is full. Nothing was half-written.",
                 "Free some space and run it again.",
             ) from error
@@ -86,8 +87,10 @@ def explained(path: Path) -> Iterator[None]:
             raise GalleryDamaged(
                 f"{path} is damaged: {error}.", "`vizinho doctor --fix` mends what it can."
             ) from error
-        if code == sqlite3.SQLITE_READONLY:
-            raise GalleryError(
+        # Of a file that can't be made beside others SQLite says only that it can't be opened.
+        barred = code == sqlite3.SQLITE_CANTOPEN and not os.access(path.parent, os.W_OK)
+        if code == sqlite3.SQLITE_READONLY or (barred and not path.exists()):
+            raise NotWritable(
                 f"{path} can't be written: it is read-only.", "Check the owner of the gallery."
             ) from error
         if code:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from PIL import Image, ImageOps
 
-from vizinho.errors import GalleryBusy, GalleryUnreachable, SourceError, VizinhoError
+from vizinho.errors import DiskFull, GalleryBusy, GalleryUnreachable, SourceError, VizinhoError
 from vizinho.gallery.mapping import TILES
 from vizinho.gallery.plane import GalleryMap
 from vizinho.gallery.view import GalleryView
@@ -68,7 +68,7 @@ def _drawn(gallery: GalleryView, keys: list[str]) -> tuple[bytes, bool]:
             picture = load_image(gallery.image_bytes(key)[0], target=SIDE)
             fitted = ImageOps.fit(picture, (SIDE, SIDE))
             atlas.paste(fitted, (number % COLUMNS * SIDE, number // COLUMNS * SIDE))
-        except (SourceError, GalleryUnreachable, GalleryBusy):
+        except (SourceError, GalleryUnreachable, GalleryBusy, DiskFull):
             away.add(hosts[key])
         except VizinhoError:
             # Gone or broken: the others are to be seen all the same.

@@ -1,25 +1,30 @@
-"""A gallery's pictures: those stored in it, and those of the folder or bucket that it mirrors."""
+"""A gallery's pictures, whether stored in it or not, and what was said of them."""
 
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 
 from vizinho.blobs import LocalBlobs
-from vizinho.datasets import Skipped
 from vizinho.engines import Row, pages
-from vizinho.errors import GalleryBusy, GalleryDamaged, KeyNotFound, VizinhoError
+from vizinho.engines.sqlite import connect, explained
+from vizinho.errors import GalleryBusy, GalleryDamaged, GalleryError, KeyNotFound
 from vizinho.gallery import layout
 from vizinho.gallery.core import Gallery
-from vizinho.gallery.doctor import NOTE, OK, WRONG, Look
+from vizinho.gallery.doctor import OK, WRONG, Look
+from vizinho.gallery.feedback import FEEDBACK, FEEDBACK_VERSION
 from vizinho.images import content_hash
 
 _PAGE = 1000
 _SHOWN = 20
+_NO_MEND = (
+    "The gallery does without it. Move the file away, and the next mark begins a new one; SQLite's "
+    "`.recover` reads what can be read of the old."
+)
 
 
 def stored(look: Look) -> None:
@@ -162,115 +167,28 @@ def _restored(look: Look, blobs: LocalBlobs, rows: Sequence[Row]) -> str:
     return f"{done:,} of {len(rows):,} stored pictures were taken from the folder again"
 
 
-def memory(look: Look) -> bool:
-    """Whether what is known of the mirrored folder can be read: pictures are found by it."""
-    gallery = look.gallery
-    assert gallery is not None
-    if not (look.path / layout.FOLDER).is_file():
-        return True
+def feedback(look: Look) -> None:
+    """The file of right and wrong marks, where there is one."""
+    path = look.path / FEEDBACK
+    if not path.is_file():
+        return
     try:
-        (said,) = gallery._file_records().query("PRAGMA quick_check(1)")[0]
+        with explained(path), closing(connect(path)) as db:
+            ((said,),) = db.execute("PRAGMA integrity_check(1)").fetchall()
+            version = int(db.execute("PRAGMA user_version").fetchone()[0])
+            marks = 0
+            if said == "ok" and version == FEEDBACK_VERSION:
+                (marks,) = db.execute("SELECT count(*) FROM marks").fetchone()
     except GalleryDamaged as error:
-        what = error.message
+        look.add("feedback", WRONG, error.message, _NO_MEND)
+        return
+    except GalleryError as error:
+        look.add("feedback", WRONG, error.message, error.hint)
+        return
+    if said != "ok":
+        look.add("feedback", WRONG, f"{path} is damaged: {said}.", _NO_MEND)
+    elif version not in (0, FEEDBACK_VERSION):
+        what = f"{path} has format {version}; this Vizinho reads {FEEDBACK_VERSION}."
+        look.add("feedback", WRONG, what, "Use the Vizinho that wrote it.")
     else:
-        if said == "ok":
-            return True
-        what = f"{look.path / layout.FOLDER} is damaged: {said}."
-    look.add(
-        "folder",
-        WRONG,
-        what,
-        "It is only a memory of the files: --fix removes it, then `vizinho index` the folder.",
-        mend=lambda: _forgotten(look),
-    )
-    return False
-
-
-def mirrored(look: Look) -> None:
-    """What the gallery mirrors, against what was seen there when it was last indexed."""
-    gallery = look.gallery
-    assert gallery is not None
-    try:
-        root = gallery.mirrored
-    except VizinhoError as error:
-        look.add("folder", WRONG, error.message, error.hint)
-        return
-    if root is None:
-        return
-    from vizinho.sources import open_tree
-
-    skipped: list[Skipped] = []
-    try:
-        tree = open_tree(root)
-        if tree is None:
-            raise KeyNotFound(f"{root} is not there.")
-        fresh, changed, matched = _compared(look, tree.walk(skipped))
-    except VizinhoError as error:
-        do = "Mount or connect it; or `vizinho index` where it is now. Rows and vectors are kept."
-        look.add("folder", WRONG, error.message, do)
-        return
-    ((known,),) = gallery._file_records().query("SELECT count(*) FROM files")
-    gone = known - matched
-    look.report.figures |= {"files_new": fresh, "files_changed": len(changed), "files_gone": gone}
-    items = changed[:_SHOWN]
-    if gone > known // 2:
-        what = f"{gone:,} of {known:,} files of {root} are gone."
-        look.add("folder", WRONG, what, "If that is meant, `vizinho index` it.", items)
-    elif gone or changed:
-        look.add(
-            "folder",
-            WRONG,
-            f"{len(changed):,} files of {root} changed and {gone:,} went since they were indexed.",
-            "--fix indexes what changed, as `vizinho index` does.",
-            items,
-            lambda: _synchronised(look, root),
-        )
-    elif fresh:
-        what = f"{fresh:,} files of {root} are not indexed yet."
-        look.add("folder", NOTE, what, "`vizinho index` brings them in.")
-    else:
-        look.add("folder", OK, f"{known:,} files of {root} are as they were when indexed.")
-
-
-def _compared(look: Look, listing: Iterator[tuple[str, object]]) -> tuple[int, list[str], int]:
-    """How many files are new, which have another size or time, and how many are known."""
-    assert look.gallery is not None
-    records = look.gallery._file_records()
-    fresh, changed, matched = 0, [], 0
-    page: dict[str, object] = {}
-
-    def settle() -> None:
-        nonlocal fresh, matched
-        marks = ", ".join("?" * len(page))
-        query = f"SELECT path, size, mtime_ns FROM files WHERE path IN ({marks})"
-        known = {path: state for path, *state in records.query(query, *page)}
-        fresh += len(page) - len(known)
-        matched += len(known)
-        for path, (size, mtime) in known.items():
-            state = page[path]
-            if (size, mtime) != (state.size, state.mtime_ns):  # type: ignore[attr-defined]
-                changed.append(path)
-        page.clear()
-
-    for path, state in listing:
-        page[path] = state
-        if len(page) == _PAGE:
-            settle()
-    settle()
-    return fresh, changed, matched
-
-
-def _synchronised(look: Look, root: str) -> str:
-    with Gallery.open(look.path) as gallery:
-        gallery.patience = look.patience
-        report = gallery.sync(root)
-    return (
-        f"indexed: {report.changed:,} changed, {report.added:,} added, {report.removed:,} removed"
-    )
-
-
-def _forgotten(look: Look) -> str:
-    with layout.writing(look.path, threading.Lock(), look.patience):
-        for ending in ("", "-wal", "-shm"):
-            (look.path / f"{layout.FOLDER}{ending}").unlink(missing_ok=True)
-    return "the memory of the folder was removed; index the folder again"
+        look.add("feedback", OK, f"{marks:,} right and wrong marks.")

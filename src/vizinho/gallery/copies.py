@@ -12,9 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from vizinho.blobs import explain_os_error
 from vizinho.datasets import Skipped
 from vizinho.engines import Row, pages
-from vizinho.errors import ImageError, VizinhoError
+from vizinho.errors import DiskFull, ImageError, VizinhoError
 from vizinho.gallery.looks import Looks, each_batch
 from vizinho.gallery.reading import Reader
 from vizinho.gallery.view import GalleryView
@@ -73,6 +74,8 @@ def look_at_new(
 def _look(reader: Reader, row: Row) -> NDArray[np.float16] | Skipped:
     try:
         return frequencies(load_image(reader.bytes(row), target=_TARGET, name=row.key))
+    except DiskFull:
+        raise
     except VizinhoError as error:
         return Skipped(row.key, str(error))
 
@@ -106,9 +109,12 @@ def link_copies(gallery: GalleryView, looks: Looks, progress: Progress | None) -
 
 def _pairs(looks: Looks) -> Iterator[tuple[int, int]]:
     with tempfile.TemporaryDirectory(prefix="vizinho-") as folder:
-        hashes = each_batch(
-            looks, lambda numbers, found: forms(found, numbers), Path(folder, "forms")
-        )
+        try:
+            hashes = each_batch(
+                looks, lambda numbers, found: forms(found, numbers), Path(folder, "forms")
+            )
+        except OSError as error:
+            raise explain_os_error(error, folder) from error
         for left, right in candidates(hashes, BITS_APART):
             for start in range(0, len(left), _PAIRS):
                 one = hashes[left[start : start + _PAIRS]]
@@ -156,6 +162,8 @@ class _Pictures:
         try:
             data, _ = self._gallery.image_bytes(key)
             image = load_image(data, target=_SHOWN, name=key)
+        except DiskFull:
+            raise
         except (ImageError, VizinhoError):
             return None
         image.thumbnail((_SHOWN * 2, _SHOWN * 2), Image.Resampling.BILINEAR, reducing_gap=None)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from vizinho.blobs import LocalBlobs
 from vizinho.datasets import Skipped
 from vizinho.engines import pages
-from vizinho.errors import KeyNotFound, VizinhoError
+from vizinho.errors import DiskFull, KeyNotFound, VizinhoError
 from vizinho.gallery import layout
 from vizinho.gallery.copies import link_copies, look_at_new
 from vizinho.gallery.duplicates import (
@@ -73,7 +73,7 @@ def find_duplicates(
     Similar are those whose embeddings are at most ``distance`` apart; by default as far as half of
     the gallery's own pictures are from altered copies of themselves. ``files``: also files of the
     mirrored folder that have no row because another has the same bytes. Nothing is changed but the
-    hashes kept in the gallery's folder. Raises GalleryError.
+    hashes kept in the gallery's folder. Raises GalleryError, also for a full disk.
     """
     report = Duplicates()
     looks = Looks(gallery.path)
@@ -132,6 +132,8 @@ def remove_duplicates(
 def _as_it_was(gallery: GalleryView, member: Member) -> bool:
     try:
         return content_hash(read_bytes_of(gallery, member.key)) == member.hash
+    except DiskFull:
+        raise
     except VizinhoError:
         return False
 

@@ -147,7 +147,7 @@ def _examined(
     patience: Patience,
     progress: Progress | None,
 ) -> Examination:
-    from vizinho.gallery import checks, checks_files, checks_search
+    from vizinho.gallery import checks, checks_files, checks_folder, checks_search
 
     report = Examination(str(path))
     look = Look(Path(path), full, sample, model, patience, progress, report)
@@ -160,6 +160,7 @@ def _examined(
             if embedded.engine == EmbeddedEngine.name:
                 checks_files.catalogue(look, embedded)
                 checks_files.leftovers(look, embedded)
+                checks.feedback(look)
             if report.healthy or not _hopeless(report):
                 look.gallery = _opened(look, path)
         checks_files.space(look)
@@ -167,7 +168,7 @@ def _examined(
         look.gallery.patience = patience
         with look.gallery:
             alone = not is_address(path) and look.gallery.about.engine == EmbeddedEngine.name
-            known = not alone or checks.memory(look)
+            known = not alone or checks_folder.memory(look)
             if look.gallery.count and not _hopeless(report):
                 checks_search.index(look)
                 if known:
@@ -175,7 +176,7 @@ def _examined(
                 checks_search.recall(look)
             if alone and known:
                 checks.stored(look)
-                checks.mirrored(look)
+                checks_folder.mirrored(look)
     return report
 
 

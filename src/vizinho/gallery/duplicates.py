@@ -11,7 +11,7 @@ from typing import Final
 from PIL import Image
 
 from vizinho.blobs import LocalBlobs
-from vizinho.errors import KeyNotFound, VizinhoError
+from vizinho.errors import DiskFull, KeyNotFound, VizinhoError
 from vizinho.gallery.view import GalleryView
 from vizinho.images import content_hash, load_image
 from vizinho.perceptual import likeness, same_pixels, sharpness
@@ -174,9 +174,12 @@ def read_bytes_of(gallery: GalleryView, key: str) -> bytes:
 
 
 def member_of(gallery: GalleryView, key: str, indexed: bool) -> Member | None:
-    """What is known of one picture by itself; None where it can't be read."""
+    """What is known of one picture by itself; None where it can't be read. Raises DiskFull."""
     try:
         image, data = _read(gallery, key)
+    except DiskFull:
+        # No fault of the picture's: all that follow would be called unreadable too.
+        raise
     except (VizinhoError, OSError):
         return None
     modified = None

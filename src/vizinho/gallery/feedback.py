@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from vizinho.gallery.writer import GalleryWriter
 
 FEEDBACK: Final = "feedback.sqlite"
+FEEDBACK_VERSION: Final = 1
 Verdict = Literal["right", "wrong"]
-_VERSION = 1
 _PAGE = 1000
 _COLUMNS = "query_hash, query_key, crop, key, hash, verdict, distance, model, fingerprint, time"
 _SCHEMA = (
@@ -43,7 +43,7 @@ _SCHEMA = (
         UNIQUE (query_hash, crop, hash)
     )""",
     "CREATE INDEX marks_query_key ON marks (query_key)",
-    f"PRAGMA user_version = {_VERSION}",
+    f"PRAGMA user_version = {FEEDBACK_VERSION}",
 )
 
 
@@ -217,9 +217,9 @@ class Feedback:
                             for statement in _SCHEMA:
                                 db.execute(statement)
                 # 0: somebody who was about to write the first mark was killed.
-                if (version := _version(db)) not in (0, _VERSION):
+                if (version := _version(db)) not in (0, FEEDBACK_VERSION):
                     raise GalleryError(
-                        f"{self.path} has format {version}; this Vizinho reads {_VERSION}.",
+                        f"{self.path} has format {version}; this Vizinho reads {FEEDBACK_VERSION}.",
                         "Use the Vizinho that wrote it.",
                     )
             except BaseException:

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from vizinho.blobs import LocalBlobs, explain_os_error
 from vizinho.datasets import Skipped
-from vizinho.errors import GalleryError, VizinhoError
+from vizinho.errors import DiskFull, GalleryError, VizinhoError
 from vizinho.gallery.changes import batches
 from vizinho.gallery.feedback import Feedback, Mark, text_crop
 from vizinho.gallery.view import GalleryView
@@ -169,6 +169,8 @@ class _Writer:
                 if not self._blobs.has(name):
                     self._blobs.put(name, data)
                 self._paths[node] = f"{PICTURES}/{name}"
+            except DiskFull:
+                raise
             except VizinhoError as error:
                 self._report.skipped.append(Skipped(key or content[:16], error.message))
                 self._paths[node] = None

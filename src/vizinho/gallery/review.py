@@ -48,6 +48,7 @@ def start(gallery: Path, kinds: Sequence[str], groups: IO[bytes]) -> subprocess.
 
 def run(path: str, kinds: Sequence[str], parent: int) -> None:
     """What the child does."""
+    from vizinho.blobs import explain_os_error
     from vizinho.errors import VizinhoError
     from vizinho.gallery.view import GalleryView
 
@@ -64,12 +65,15 @@ def run(path: str, kinds: Sequence[str], parent: int) -> None:
     try:
         with GalleryView.open(path) as gallery:
             found = find_duplicates(gallery, kinds, files=False, progress=told)
+        with os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8") as file:
+            for group in found.groups:
+                file.write(json.dumps(_plain(group)) + "\n")
     except VizinhoError as error:
         _say({"error": str(error)})
         sys.exit(1)
-    for group in found.groups:
-        sys.stdout.write(json.dumps(_plain(group)) + "\n")
-    sys.stdout.flush()
+    except OSError as error:
+        _say({"error": str(explain_os_error(error, str(error.filename or "the list of groups")))})
+        sys.exit(1)
     _say({"pictures": found.pictures, "skipped": len(found.skipped), "distance": found.distance})
 
 

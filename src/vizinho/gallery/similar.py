@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from vizinho.engines import pages
-from vizinho.errors import VizinhoError
+from vizinho.errors import DiskFull, VizinhoError
 from vizinho.gallery.view import GalleryView
 from vizinho.images import load_image
 from vizinho.progress import Progress
@@ -68,6 +68,8 @@ def usual_distance(gallery: GalleryView) -> float:
         for row in gallery.items(place, 1):
             try:
                 image = load_image(gallery.image_bytes(row.key)[0])
+            except DiskFull:
+                raise
             except VizinhoError:
                 continue
             vectors = gallery.embedder.embed([image, *_altered(image)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,8 +51,16 @@ class GalleryWriter(GalleryView):
 
     @property
     def changeable(self) -> bool:
-        """Whether it can be written to at all: a packed gallery never is."""
+        """Whether it may be written to at all: a packed gallery never is."""
         return self.about.engine != PackedEngine.name
+
+    @property
+    def writable(self) -> bool:
+        """Whether this process may write to it as things are: its owner and its disk allow it."""
+        if not self.changeable or self._remote is not None:
+            return self.changeable
+        catalogue = layout.home(self.path, self._about) / layout.CATALOGUE
+        return os.access(self.path, os.W_OK) and os.access(catalogue, os.W_OK)
 
     @property
     def keeps_feedback(self) -> bool:
@@ -69,7 +78,10 @@ class GalleryWriter(GalleryView):
                 "A gallery in a folder does.",
             )
         if not self.keeps_feedback:
-            raise read_only(self.path)
+            raise GalleryError(
+                f"{self.path} is packed, and a packed gallery keeps no feedback.",
+                "What was said of results is in the gallery that it was packed from.",
+            )
         with self._loading:
             if self._feedback is None:
                 self._feedback = Feedback(self)

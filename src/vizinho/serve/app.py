@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,6 +39,8 @@ from vizinho.serve.work import WorkQueue
 
 # One page asks for ten results and a strip of samples at once, and many people may have it open.
 FILES_WORKERS, FILES_WAITING = 2, 1000
+
+_log = logging.getLogger("uvicorn.error")
 
 ABOUT = """\
 Reverse image search over one gallery. Distances are Euclidean: smaller is closer, and a picture
@@ -81,6 +84,12 @@ def create_app(gallery_path: Path, options: ServeOptions | None = None) -> FastA
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        if options.writable and gallery.changeable and not gallery.writable:
+            _log.warning(
+                "%s can't be written by this process: it is served read-only, as without "
+                "--writable. See who owns the folder, and whether its disk is read-only.",
+                gallery_path,
+            )
         follower = Follower(service)
         follower.start()
         tender = Tender(lambda: service.gallery)

@@ -16,9 +16,10 @@ from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, Any, Literal
 
-from vizinho.contract.errors import RETRY_SECONDS, ApiError
+from vizinho.contract.errors import RETRY_SECONDS, ApiError, placeless
 from vizinho.engines import Row
 from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.gallery import Gallery
@@ -65,6 +66,7 @@ class _Found:
 @dataclass
 class _Work:
     child: subprocess.Popen[bytes]
+    place: Path
     similar: bool
     found: _Found
     state: Building = field(default_factory=Building)
@@ -96,13 +98,7 @@ class Finder:
         gallery = self._which()
         with self._lock:
             if (reason := self._failed.pop(similar, None)) is not None:
-                raise ApiError(
-                    503,
-                    "duplicates_failed",
-                    f"Looking for duplicates failed: {reason}",
-                    "It begins anew when you ask again.",
-                    {"Retry-After": str(RETRY_SECONDS)},
-                )
+                raise _failure(reason)
             found = self._kept.get(similar)
             if found is None or not _up_to_date(gallery, found):
                 self._drop(similar)
@@ -131,11 +127,14 @@ class Finder:
             engine = gallery.engine
             assert isinstance(engine, EmbeddedEngine)
             stamp = engine.stamp()
-            file = tempfile.TemporaryFile()  # noqa: SIM115
+            try:
+                file = tempfile.TemporaryFile()  # noqa: SIM115
+            except OSError as error:
+                raise _failure(f"{error.strerror or error}.") from error
             kinds = [*COPIES, "similar"] if similar else list(COPIES)
             child = start(gallery.path, kinds, file)
             found = _Found(file, stamp, gallery.about.fingerprint)
-            self._work = _Work(child, similar, found)
+            self._work = _Work(child, gallery.path, similar, found)
             threading.Thread(
                 target=self._follow, args=(self._work,), name="duplicates", daemon=True
             ).start()
@@ -170,12 +169,23 @@ class Finder:
                 self._kept[work.similar] = work.found
                 return
             work.found.file.close()
-            self._failed[work.similar] = said or f"its process ended with {code}."
+            reason = said or f"its process ended with {code}."
+            self._failed[work.similar] = placeless(reason, work.place)
         _log.warning("Looking for duplicates failed: %s", said or code)
 
     def _drop(self, similar: bool) -> None:
         if (found := self._kept.pop(similar, None)) is not None:
             found.file.close()
+
+
+def _failure(reason: str) -> ApiError:
+    return ApiError(
+        503,
+        "duplicates_failed",
+        f"Looking for duplicates failed: {reason}",
+        "It begins anew when you ask again.",
+        {"Retry-After": str(RETRY_SECONDS)},
+    )
 
 
 def _places(file: IO[bytes]) -> dict[str, array[int]]:

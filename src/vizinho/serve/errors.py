@@ -9,7 +9,14 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from vizinho import errors as core
-from vizinho.contract.errors import ApiError, bad_field, from_core, of_status, unexpected
+from vizinho.contract.errors import (
+    ApiError,
+    bad_field,
+    from_core,
+    from_system,
+    of_status,
+    unexpected,
+)
 from vizinho.contract.values import HINT
 
 
@@ -58,6 +65,13 @@ def install(app: FastAPI) -> None:
         assert isinstance(error, RequestValidationError)
         return response(validation_error(error))
 
+    async def of_system(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, OSError)
+        told = from_system(error)
+        if told is None:
+            raise error
+        return response(told)
+
     async def of_anything(_: Request, __: Exception) -> JSONResponse:
         return response(unexpected())
 
@@ -65,4 +79,5 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(core.VizinhoError, of_core)
     app.add_exception_handler(HTTPException, of_http)
     app.add_exception_handler(RequestValidationError, of_validation)
+    app.add_exception_handler(OSError, of_system)
     app.add_exception_handler(Exception, of_anything)

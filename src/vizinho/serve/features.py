@@ -12,11 +12,15 @@ from vizinho.serve.service import Service
 OFFERED: dict[Feature, Callable[[Service], bool]] = {
     "map": lambda _: True,
     "explain": lambda service: service.gallery.explainable,
-    "feedback": lambda service: service.options.writable and service.gallery.keeps_feedback,
-    "duplicates": lambda service: service.options.writable and service.duplicates.offered,
-    "write": lambda service: service.options.writable and service.gallery.changeable,
+    "feedback": lambda service: _writable(service) and service.gallery.keeps_feedback,
+    "duplicates": lambda service: _writable(service) and service.duplicates.offered,
+    "write": lambda service: _writable(service),
     "image_url": lambda service: bool(service.options.image_url_hosts),
 }
+
+
+def _writable(service: Service) -> bool:
+    return service.options.writable and service.gallery.writable
 
 
 def features(service: Service) -> list[Feature]:

@@ -16,7 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO, Any
 
-from vizinho.contract.errors import ApiError
+from vizinho.contract.errors import ApiError, placeless
+from vizinho.errors import VizinhoError
 from vizinho.gallery import GalleryView
 from vizinho.gallery.atlas import COLUMNS, COUNT, SIDE, tile, tiles_of
 from vizinho.gallery.mapping import PARTS, folder_of, how_far, start_child, state_of
@@ -30,6 +31,7 @@ _SHARE = 100
 _PAUSE, _LEAST_PAUSE = 4.0, 5.0
 _FAILED_SECONDS = 60.0
 _WAITING = 500
+_NOWHERE = Path()
 _log = logging.getLogger("uvicorn.error")
 
 
@@ -73,11 +75,13 @@ class Maps:
 
     def __init__(self, which: Callable[[], GalleryView], place: Path) -> None:
         self._which = which
-        self._place = address_of(place) if is_address(place) else str(place)
+        self._away = is_address(place)
+        self._place = address_of(place) if self._away else str(place)
         self._lock = threading.Lock()
         self._served: Served | None = None
         self._work: _Work | None = None
-        self._state, self._state_until, self._state_of = "", 0.0, Path()
+        self._state, self._state_until, self._state_of = "", 0.0, _NOWHERE
+        self._asking, self._ask_after = False, 0.0
         self._not_before = 0.0
         self._failed = ""
         # Thumbnails of large pictures take seconds a tile: they must not hold up the others.
@@ -93,7 +97,7 @@ class Maps:
         with self._lock:
             self._reap()
             served = self._known(folder)
-            if served is not None and served.map.state == self._state_now(gallery, folder):
+            if served is not None and self._is_current(served, gallery, folder):
                 return served
             self._begin(folder)
             if served is not None:
@@ -142,13 +146,39 @@ class Maps:
             self._served = None if shown is None else Served(shown, folder, stamp)
         return self._served
 
-    def _state_now(self, gallery: GalleryView, folder: Path) -> str:
+    def _is_current(self, served: Served, gallery: GalleryView, folder: Path) -> bool:
         start = time.monotonic()
         if start >= self._state_until or folder != self._state_of:
-            self._state, self._state_of = state_of(gallery), folder
-            now = time.monotonic()
-            self._state_until = now + _SHARE * (now - start)
-        return self._state
+            if not self._away:
+                self._learn(state_of(gallery), folder, start)
+            elif not self._asking and start >= self._ask_after:
+                # Milvus is asked for the label of every row: nobody waits for that, and until it
+                # is there a map counts as what it was.
+                self._asking = True
+                threading.Thread(
+                    target=self._ask, args=(gallery, folder), name="map-state", daemon=True
+                ).start()
+        return folder != self._state_of or served.map.state == self._state
+
+    def _ask(self, gallery: GalleryView, folder: Path) -> None:
+        start = time.monotonic()
+        state = None
+        try:
+            state = state_of(gallery)
+        except VizinhoError as error:
+            _log.warning("Whether the map is still right can't be said: %s", error)
+        finally:
+            with self._lock:
+                self._asking = False
+                if state is not None:
+                    self._learn(state, folder, start)
+                else:
+                    self._ask_after = time.monotonic() + _FAILED_SECONDS
+
+    def _learn(self, state: str, folder: Path, start: float) -> None:
+        now = time.monotonic()
+        self._state, self._state_of = state, folder
+        self._state_until = now + _SHARE * (now - start)
 
     def _begin(self, folder: Path) -> None:
         if self._work is not None or time.monotonic() < self._not_before:
@@ -174,8 +204,9 @@ class Maps:
         reason = ""
         if code != 0:
             reason = said.splitlines()[-1] if said else "the process that makes it was ended."
+            reason = placeless(reason, Path(self._place))
             _log.warning("The map could not be made (exit code %d): %s", code, said)
-        self._state_until = 0.0
+        self._state_of = _NOWHERE
         self._over(reason, time.monotonic() - work.start)
 
     def _over(self, reason: str, seconds: float) -> None:

@@ -50,8 +50,8 @@ class RemoveAnswer(BaseModel):
 
     removed: int
     mirrored: bool = Field(
-        description="The gallery mirrors a folder or bucket: files that are still there come back "
-        "with the next `vizinho index`."
+        description="One of them at least is still in the folder or bucket that the gallery "
+        "mirrors: the next `vizinho index` brings it back."
     )
 
 

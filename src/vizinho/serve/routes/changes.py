@@ -16,6 +16,7 @@ from vizinho.contract.values import parse_json
 from vizinho.errors import GalleryError, ImageError, NotAnImage, VizinhoError
 from vizinho.gallery import NewImage
 from vizinho.gallery.intake import check_key
+from vizinho.gallery.returning import Mirrored
 from vizinho.images import content_hash, load_image, media_type
 from vizinho.serve.body import open_form, read_upload
 from vizinho.serve.changing import require_writable
@@ -36,7 +37,7 @@ from vizinho.serve.service import Service, service_of
 router = APIRouter(tags=["images"])
 
 _MISSING: dict[int | str, dict[str, Any]] = {404: {"model": ErrorBody}}
-_CLOSED: dict[int | str, dict[str, Any]] = {code: {"model": ErrorBody} for code in (403, 503)}
+_CLOSED: dict[int | str, dict[str, Any]] = {code: {"model": ErrorBody} for code in (403, 503, 507)}
 _FORM: dict[str, dict[str, Any]] = {
     "image": {"type": "array", "items": {"type": "string", "format": "binary"}, "minItems": 1},
     "key": {"type": "string", "description": "Names a single picture."},
@@ -62,7 +63,9 @@ async def add_images(request: Request) -> AddAnswer:
     _require_changeable(request, service)
     service.writes.refuse_if_full()
     async with open_form(request) as form:
-        upload = await _new_images(form, service.options.max_upload_bytes)
+        received = await _received(form, service.options.max_upload_bytes)
+        # Megabytes are hashed: searches must not wait for that.
+        upload = await service.files.run(_new_images, form, received)
     return await service.writes.run(_add, service, *upload)
 
 
@@ -73,8 +76,8 @@ async def add_images(request: Request) -> AddAnswer:
     openapi_extra=json_body(RemoveBody),
 )
 async def remove_images(request: Request) -> RemoveAnswer:
-    """All of them or, where the server dies on the way, none. Keys that are not there are passed
-    over."""
+    """Keys that are not there are passed over. Of the others all go or, where the server dies on
+    the way, none."""
     service = service_of(request)
     _require_changeable(request, service)
     service.writes.refuse_if_full()
@@ -89,7 +92,8 @@ async def remove_images(request: Request) -> RemoveAnswer:
     openapi_extra=json_body(LabelBody),
 )
 async def label_images(request: Request) -> LabelAnswer:
-    """`"label": null` takes the labels away. Keys that are not there are `unknown`."""
+    """`"label": null` takes the labels away. Keys that are not there are listed as `unknown`. Of
+    the others all are labelled or, where the server dies on the way, none."""
     service = service_of(request)
     _require_changeable(request, service)
     service.writes.refuse_if_full()
@@ -141,36 +145,47 @@ def _require_changeable(request: Request, service: Service) -> None:
         raise read_only("It is packed: change the gallery it was made of, and pack that again.")
 
 
-async def _new_images(
-    form: FormData, limit: int
+async def _received(form: FormData, limit: int) -> list[tuple[str, bytes | ApiError]]:
+    """What each file is called, and its bytes or why they can't be had."""
+    received: list[tuple[str, bytes | ApiError]] = []
+    for file in form.getlist("image"):
+        called = (file.filename if isinstance(file, UploadFile) else None) or "the file"
+        try:
+            received.append((called, await read_upload(file, limit)))
+        except ApiError as error:
+            received.append((called, error))
+    return received
+
+
+def _new_images(
+    form: FormData, received: list[tuple[str, bytes | ApiError]]
 ) -> tuple[list[NewImage], list[str], list[Refused]]:
     """What is to be added, what its files are called, and what can't be taken."""
-    files = form.getlist("image")
     key, label = _text(form, "key"), _text(form, "label")
     text = _text(form, "metadata")
     keep = _text(form, "keep_names") in ("true", "1")
     metadata = parse_json("metadata", text) if text else {}
     if not isinstance(metadata, dict):
         raise bad_field("metadata", "this is not a JSON object")
-    if key and len(files) > 1:
+    if key and len(received) > 1:
         raise bad_field("key", "one key can't name several pictures")
     if key:
         try:
             check_key(key)
         except GalleryError as error:
             raise bad_field("key", error.message, error.hint) from error
-    if not files:
+    if not received:
         raise bad_field("image", "the form has no file of that name", "Send the picture in it.")
     items: list[NewImage] = []
     names: list[str] = []
     refused: list[Refused] = []
-    for file in files:
-        called = (file.filename if isinstance(file, UploadFile) else None) or "the file"
+    for called, data in received:
         try:
-            data = await read_upload(file, limit)
+            if isinstance(data, ApiError):
+                raise data
             suffix = _suffix(called, data)
         except (ApiError, VizinhoError) as error:
-            if len(files) == 1:
+            if len(received) == 1:
                 raise
             told = error if isinstance(error, ApiError) else from_core(error)
             refused.append(Refused(name=called, code=told.code, reason=str(error)))
@@ -244,5 +259,7 @@ def _refused(item: NewImage, name: str, reason: str) -> Refused:
 
 
 def _remove(service: Service, keys: list[str]) -> RemoveAnswer:
-    removed = service.gallery.remove(keys)
-    return RemoveAnswer(removed=removed, mirrored=service.gallery.mirrored is not None)
+    gallery = service.gallery
+    mirrored = Mirrored(gallery)
+    returning = any(mirrored.brings_back(row) for row in gallery.get_many(keys))
+    return RemoveAnswer(removed=gallery.remove(keys), mirrored=returning)

@@ -13,7 +13,7 @@ from vizinho.contract.feedback import not_offered
 from vizinho.contract.fields import LIST_LIMIT, LIST_OFFSET
 from vizinho.contract.pictures import image_path
 from vizinho.engines import Row
-from vizinho.serve.changing import require_writable
+from vizinho.serve.changing import refuse_foreign, require_writable
 from vizinho.serve.duplicates import COPIES, Building, Group, Kind
 from vizinho.serve.errors import ErrorBody
 from vizinho.serve.schemas_care import (
@@ -48,6 +48,7 @@ async def duplicates(
     is done by `POST /v1/images/remove`; what is gone is left out from then on."""
     service = service_of(request)
     require_writable(request, service)
+    refuse_foreign(request, service)
     if not service.duplicates.offered:
         raise not_offered("list of duplicates here", "`vizinho dedupe` finds them.")
     kinds = COPIES if kind is None else (kind,)

@@ -38,7 +38,10 @@ PICTURES = "/v1/feedback/pictures/"
 @router.post(
     "/v1/feedback",
     summary="Say that a result is right or wrong",
-    responses={**_CLOSED, **{code: {"model": ErrorBody} for code in (400, 413, 415, 422, 503)}},
+    responses={
+        **_CLOSED,
+        **{code: {"model": ErrorBody} for code in (400, 413, 415, 422, 503, 507)},
+    },
     openapi_extra=json_body(FeedbackBody),
 )
 async def give_feedback(request: Request) -> MarkAnswer:

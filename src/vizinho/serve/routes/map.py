@@ -12,6 +12,7 @@ from starlette.responses import Response
 from vizinho.contract import search as contract
 from vizinho.contract.errors import RETRY_SECONDS, ApiError
 from vizinho.serve.body import read_search, ways_to_pictures
+from vizinho.serve.changing import refuse_foreign
 from vizinho.serve.describe import either_body
 from vizinho.serve.encoding import takes_gzip
 from vizinho.serve.errors import ErrorBody
@@ -25,7 +26,7 @@ from vizinho.serve.service import Service, service_of
 router = APIRouter(tags=["map"])
 
 _LARGEST_NUMBER = 2**31 - 1
-_KEEP_SECONDS = 7 * 86_400
+_PACKED_KEEP_SECONDS, _KEEP_SECONDS = 7 * 86_400, 3600
 _JPEG: dict[str, Any] = {"image/jpeg": {"schema": {"type": "string", "format": "binary"}}}
 
 
@@ -37,6 +38,7 @@ _JPEG: dict[str, Any] = {"image/jpeg": {"schema": {"type": "string", "format": "
         200: {"model": MapAnswer},
         202: {"model": MapBuilding, "description": "Not there yet; `Retry-After` says when to ask"},
         304: {"description": "Unchanged."},
+        403: {"model": ErrorBody},
         503: {"model": ErrorBody},
     },
 )
@@ -45,6 +47,7 @@ async def whole_map(request: Request) -> Response:
     the old map is given as `stale` while a new one is made. Of more than 100,000 pictures that many
     are shown, the same share of each label."""
     service = service_of(request)
+    refuse_foreign(request, service)
     found = await service.files.run(service.maps.look)
     if isinstance(found, int):
         return JSONResponse(building_answer(found), 202, {"Retry-After": str(RETRY_SECONDS)})
@@ -75,7 +78,8 @@ async def map_tile(
     number: Annotated[int, Path(ge=0, le=_LARGEST_NUMBER)],
     version: Annotated[str, Query(description="Of the map that the tile should belong to.")],
 ) -> Response:
-    """Pictures that can't be read are grey."""
+    """Pictures that can't be read are grey. A browser may keep it for an hour, so that a picture
+    that was removed is not seen for longer; that of a packed gallery for a week."""
     service = service_of(request)
     found = await _known(service, 404)
     if version != found.map.version:
@@ -84,9 +88,12 @@ async def map_tile(
         data, lasting = await service.maps.tiles.run(service.maps.tile, found, number)
     except IndexError as error:
         raise ApiError(404, "tile_not_found", f"The map has no tile {number}.") from error
-    # What a version's tile shows never changes, unless something was out of reach.
-    kept = f"public, max-age={_KEEP_SECONDS}, immutable" if lasting else "no-store"
-    headers = {"Cache-Control": kept}
+    # What a version's tile shows never changes, unless something was out of reach; but whose
+    # pictures may be removed is not for caches that many share.
+    kept = f"private, max-age={_KEEP_SECONDS}"
+    if not service.gallery.changeable:
+        kept = f"public, max-age={_PACKED_KEEP_SECONDS}, immutable"
+    headers = {"Cache-Control": kept if lasting else "no-store"}
     return Response(data, media_type="image/jpeg", headers=headers)
 
 
