@@ -1,7 +1,7 @@
 """Real disks that are small, full or read-only: mounted for one test, and gone after it.
 
-To mount takes root, as continuous integration has it. Where it can't be done the test says that it
-is skipped.
+To mount takes root, and in a container more than that. Where it can't be done the test says that it
+is skipped; mark it ``mounts``.
 """
 
 from __future__ import annotations

@@ -3,8 +3,9 @@
 ``PYTHONPATH=tests python -m pytest -p plugins_noskip``, as ``.ci/run`` does. A test that skips
 itself for want of a browser, of torch or of CIFAR-10 would else go unseen where it must run.
 
-One kind may be skipped, and is named in the summary with its reason: tests marked ``podman``. They
-need a base image out of a registry of images, which such a machine need not reach.
+Two kinds may be skipped, and are named in the summary with their reason: tests marked ``podman``,
+which need a base image out of a registry of images, and those marked ``mounts``, which need the
+right to mount a disk. Such a machine need not have either.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Generator
 import pytest
 
 Report = pytest.TestReport | pytest.CollectReport
+_MAY_BE_SKIPPED = ("podman", "mounts")
 
 
 def fail_if_skipped(report: Report) -> None:
@@ -33,7 +35,7 @@ def pytest_runtest_makereport(
     item: pytest.Item,
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if item.get_closest_marker("podman") is None:
+    if not any(item.get_closest_marker(mark) for mark in _MAY_BE_SKIPPED):
         fail_if_skipped(report)
     return report
 

@@ -22,6 +22,8 @@ from vizinho.gallery import Gallery, NewImage
 from vizinho.gallery.dedupe import find_duplicates
 from vizinho.gallery.feedback_export import export_feedback
 
+pytestmark = pytest.mark.mounts
+
 COUNT = 6
 NEW = encode(noise(500))
 

@@ -101,9 +101,10 @@ def _print_export(done: FeedbackExport, folder: Path) -> None:
             highlight=False,
         )
     if done.conflicts:
+        count = len(done.conflicts)
         console.print(
-            f"{len(done.conflicts):,} contradictions, left out of labels.csv (conflicts.csv lists "
-            "them):",
+            f"{count:,} contradiction{'s' * (count != 1)}, left out of labels.csv (see "
+            "conflicts.csv):",
             style="yellow",
             highlight=False,
         )

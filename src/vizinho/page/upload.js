@@ -234,7 +234,10 @@ function sofar() {
 const time = (seconds) =>
   seconds < 90 ? t("care.seconds", { n: number(Math.ceil(seconds)) }) : t("care.minutes", { n: number(Math.ceil(seconds / 60)) });
 
-const reason = ({ code, reason: text }) => (has(`error.${code}`) && code !== "other" ? t(`error.${code}`) : text);
+function reason({ code, reason: text }) {
+  if (code === "image_too_large") return [t("error.image_too_large"), t("error.image_too_large.do")].join(". ");
+  return has(`error.${code}`) && code !== "other" ? t(`error.${code}`) : text;
+}
 
 function draw() {
   if (!parts) return;
