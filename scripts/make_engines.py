@@ -111,8 +111,8 @@ def goals(parts: dict[str, Part]) -> str:
             f"{(mine['open_ms'] + mine['first_ms']) / 1000:.3f} s",
         ],
         ["against scikit-learn", "200 times", f"{times:,.0f} times"],
-        ["overhead, nearest neighbours", "under 20 %", f"{mine['overhead_neighbours']:.0%}"],
-        ["overhead, rows looked up too", "under 20 %", f"{mine['overhead_whole']:.0%}"],
+        ["overhead, nearest neighbours", "under 20 %", f"{mine['overhead_neighbours']:.1%}"],
+        ["overhead, rows looked up too", "under 20 %", f"{mine['overhead_whole']:.1%}"],
     ]
     return table(["1,000,000 x 64, like our embeddings", "goal", "measured"], rows)
 
@@ -127,9 +127,8 @@ def page() -> str:
     )
     loads = [one["load"] for one in parts.values()]
     text = [
-        f"{machine['processor']}, one core of {machine['cores']}, {versions}; load average while "
-        f"measuring {min(loads):.1f} to {max(loads):.1f} (above 1 something else ran, and times "
-        "are too long).\n",
+        f"{machine['processor']}, one core of {machine['cores']}, {versions}; load average of all "
+        f"cores while measuring {min(loads):.1f} to {max(loads):.1f}.\n",
         "### Goals\n",
         goals(parts),
         "### Searching\n",
