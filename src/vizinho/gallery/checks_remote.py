@@ -58,9 +58,10 @@ def leftovers(look: Look, place: str | Path) -> None:
 def _finished(look: Look, place: str | Path) -> str:
     remote = Remote(place, consistency="session")
     try:
-        with Claim(remote).held(look.patience):
-            migrate_remote.finish(remote, look.progress)
-        return "the migration finished; the old model's collection is left for a second look"
+        claim = Claim(remote)
+        with claim.held(look.patience):
+            migrate_remote.finish(remote, claim, look.progress)
+        return "the migration was finished"
     finally:
         remote.close()
 

@@ -66,7 +66,7 @@ def migrate_remote(
         info, precision = network_of(bundle, precision, before.precision)
         claim = Claim(remote)
         with claim.held(patience):
-            finish(remote, progress)
+            finish(remote, claim, progress)
             drop_retired(remote)
             before = remote.current(latest=True)
             report = Migration(info.name, info.fingerprint, before.model)
@@ -85,8 +85,7 @@ def migrate_remote(
                 about, missing = _embed(remote, about, bundle, report, progress)
                 if missing and not skip_missing:
                     raise blocked(missing, str(remote.address))
-                claim.require()
-                _switch(remote, before, about, report, progress)
+                _switch(remote, before, about, report, claim, progress)
                 time.sleep(_GRACE_SECONDS)
                 claim.require()
             sweep(remote)
@@ -112,7 +111,7 @@ def side_name(gallery: str, model: str, fingerprint: str, precision: str) -> str
     return gallery + ending
 
 
-def finish(remote: Remote, progress: Progress | None = None) -> Reembedding | None:
+def finish(remote: Remote, claim: Claim, progress: Progress | None = None) -> Reembedding | None:
     """Take in what was written before the switch of models, if there was one, and let writers in.
 
     Nobody writes into the new collection meanwhile, so that it may be made like the old one.
@@ -127,16 +126,15 @@ def finish(remote: Remote, progress: Progress | None = None) -> Reembedding | No
     try:
         if about.home != home:
             source = MilvusEngine.open(remote.collection(home))
-            try:
+            with GalleryView(folder, replace(about, home=home), source, remote.again()) as old:
                 # What a process wrote that was killed since counts, too.
                 engine.catch_up()
                 source.catch_up()
-                old = GalleryView(folder, replace(about, home=home), source, remote)
+                # Once somebody else has finished this, writers add what would be dropped here.
+                engine.before_write = claim.watched()
                 model = layout.home(folder, about) / layout.MODEL
                 work = Reembedding(old, engine, Embedder.open(model, precision=about.precision))
                 work.run(progress)
-            finally:
-                source.close()
             remote.about_parts.put(RETIRED, json.dumps([home]).encode())
     finally:
         engine.close()
@@ -185,21 +183,24 @@ def _embed(
 ) -> tuple[layout.About, list[Skipped]]:
     """Fill the side collection while writers go on; returns the description that is to be, and the
     pictures that can't be embedded."""
-    known = about.home in remote.homes()
+    address = remote.collection(about.home)
+    if about.home not in remote.homes() and MilvusEngine.exists(address):
+        raise GalleryError(
+            f"There is a collection {address.name!r} in Milvus at {address.server} that doesn't "
+            "belong to this gallery.",
+            "Rename or drop it.",
+        )
     # First: what is not named among the parts would not be found and removed again.
     about = replace(about, files=remote.put_model(about.home, bundle, about.precision))
-    engine = _side(remote.collection(about.home), about.dimension, known=known)
+    engine = _side(address, about.dimension)
     try:
         folder, now, source = remote.open()
-        try:
-            old = GalleryView(folder, now, source, remote)
+        with GalleryView(folder, now, source, remote.again()) as old:
             work = Reembedding(old, engine, Embedder.open(bundle, precision=about.precision))
             report.resumed = engine.count()
             for _ in range(PASSES):
                 if work.run(progress) <= FEW:
                     break
-        finally:
-            source.close()
         report.embedded += work.embedded
         # Before the change, so that the first search after it finds the index it needs.
         remote.settle(engine, None, work.embedded)
@@ -208,15 +209,9 @@ def _embed(
     return about, list(work.missing.values())
 
 
-def _side(address: MilvusAddress, dimension: int, *, known: bool) -> MilvusEngine:
+def _side(address: MilvusAddress, dimension: int) -> MilvusEngine:
     """The collection for the new model, made unless a run that was cut short left it."""
     if MilvusEngine.exists(address):
-        if not known:
-            raise GalleryError(
-                f"There is a collection {address.name!r} in Milvus at {address.server} that "
-                "doesn't belong to this gallery.",
-                "Rename or drop it.",
-            )
         try:
             engine = MilvusEngine.open(address)
             engine.catch_up()
@@ -231,12 +226,14 @@ def _switch(
     before: layout.About,
     about: layout.About,
     report: Migration,
+    claim: Claim,
     progress: Progress | None,
 ) -> None:
+    claim.require()
     remote.confirm(before)
     remote.about_parts.put(SETTLING, json.dumps({"from": before.home}).encode())
     remote.write_about(about)
-    work = finish(remote, progress)
+    work = finish(remote, claim, progress)
     if work is not None:
         report.embedded += work.embedded
         report.skipped = list(work.missing.values())

@@ -71,6 +71,7 @@ class Remote(RemoteHomes):
         super().__init__(replace(address, consistency=consistency or address.consistency))
         self.image_parts = MilvusParts(self.address, "images")
         self.blobs = RemoteBlobs(self.image_parts)
+        self._place = place
         self._mirrors: str | None = None
 
     def create(self, model: str | Path | None, *, overwrite: bool, precision: str) -> None:
@@ -105,6 +106,10 @@ class Remote(RemoteHomes):
             self.write_about(about)
         finally:
             self.close()
+
+    def again(self) -> Remote:
+        """The same gallery over connections of its own, to be closed with whoever gets it."""
+        return Remote(self._place, self.address.consistency)
 
     def exists(self) -> bool:
         """Whether there is the gallery; closes the connection. Raises GalleryUnreachable."""

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, ClassVar
 
@@ -62,6 +62,18 @@ class Claim:
         """Raises GalleryBusy when another migration has taken over."""
         if self._read().get("id") != self._id:
             raise self._busy(self._read())
+
+    def watched(self) -> Callable[[], None]:
+        """What ends a write soon after another migration has taken over: before each batch."""
+        looked = 0.0
+
+        def look() -> None:
+            nonlocal looked
+            if time.monotonic() - looked > _LOOK_SECONDS:
+                self.require()
+                looked = time.monotonic()
+
+        return look
 
     def _await(self, patience: Patience) -> None:
         until = time.monotonic() + patience.seconds
