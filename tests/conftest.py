@@ -8,13 +8,23 @@ from pathlib import Path
 import pytest
 
 from milvus_server import milvus, open_emptied
+from moving import address, moved, other_model
 from toy_lists import lists, lists_made, lists_path
 from toys import TOY_DIMENSION, make_toy_bundle, write_pictures
 from vizinho.engines import Engine
 from vizinho.engines.embedded import EmbeddedEngine
 from vizinho.gallery import Gallery
 
-__all__ = ["lists", "lists_made", "lists_path", "milvus"]  # fixtures, for all tests
+# Fixtures, for all tests.
+__all__ = [
+    "address",
+    "lists",
+    "lists_made",
+    "lists_path",
+    "milvus",
+    "moved",
+    "other_model",
+]
 
 
 @pytest.fixture(scope="session")

@@ -183,11 +183,6 @@ def test_only_one_at_a_time(toy_gallery: Gallery, other: Path) -> None:
             migrate(toy_gallery.path, other)
 
 
-def test_a_gallery_in_milvus_is_told_so(other: Path) -> None:
-    with pytest.raises(GalleryError, match="Milvus"):
-        migrate("milvus://localhost:1/cars", other)
-
-
 def test_a_server_changes_over_without_a_restart(tmp_path: Path, other: Path) -> None:
     path = make_gallery(tmp_path)
     body = {"image_base64": as_base64(picture(3)), "k": 3}

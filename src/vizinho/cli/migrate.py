@@ -10,11 +10,14 @@ import typer
 from vizinho.cli.choosing import WAIT_SECONDS, WaitOption, patience
 from vizinho.cli.console import AsJson, edge, out, print_json, progress
 from vizinho.cli.reports import print_skipped
+from vizinho.place import as_place
 
 
 @edge
 def command(
-    gallery: Annotated[Path, typer.Argument(metavar="GALLERY", help="The gallery's folder.")],
+    gallery: Annotated[
+        Path, typer.Argument(metavar="GALLERY", help="The gallery's folder, or its address.")
+    ],
     model: Annotated[
         str, typer.Option("--model", "-m", help="The new model bundle: a name or a folder.")
     ],
@@ -27,7 +30,8 @@ def command(
         typer.Option("--skip-missing", help="Leave out pictures whose bytes can't be found."),
     ] = False,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Keep the old model and vectors as a backup.")
+        bool,
+        typer.Option("--keep", help="Keep the old model and vectors as a backup; not in Milvus."),
     ] = False,
     wait: WaitOption = WAIT_SECONDS,
     as_json: AsJson = False,
@@ -35,10 +39,12 @@ def command(
     """Embed a gallery's pictures anew under another model, which then takes the old one's place.
 
     Searches and changes go on meanwhile, and a running server changes over by itself. Run again
-    after an interruption: it goes on where it stopped.
+    after an interruption: it goes on where it stopped. In Milvus the old vectors are removed half a
+    minute after the change, when whoever reads has changed over.
     """
     from vizinho.gallery.migrate import migrate
 
+    gallery = as_place(gallery)
     with progress("Embedding", quiet=as_json) as report:
         done = migrate(
             gallery,

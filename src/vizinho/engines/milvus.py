@@ -7,7 +7,7 @@ what others wrote it sees as soon as the server's clock ticks, well within a sec
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -34,6 +34,8 @@ class MilvusEngine(MilvusReader):
 
     def __init__(self, link: MilvusLink, dimension: int, index: WatchedIndex) -> None:
         super().__init__(link, dimension)
+        self.before_write: Callable[[], None] | None = None
+        """Called before each batch; what it raises ends the write."""
         self._index = index
         self._searcher = Searcher(self._fetch, self._nearest, dimension)
 
@@ -88,6 +90,18 @@ class MilvusEngine(MilvusReader):
         except BaseException:
             link.close()
             raise
+
+    @staticmethod
+    def exists(address: MilvusAddress) -> bool:
+        """Whether there is a collection of that name. Raises GalleryUnreachable."""
+        link = MilvusLink(address)
+        try:
+            there = link.call(
+                lambda client, left: client.has_collection(address.name, timeout=left)
+            )
+            return bool(there)
+        finally:
+            link.close()
 
     @staticmethod
     def drop(address: MilvusAddress) -> None:
@@ -208,6 +222,10 @@ class MilvusEngine(MilvusReader):
         self._index.change(kind)
         return True
 
+    def catch_up(self) -> None:
+        """See, from here on, all that other processes wrote before."""
+        self._link.catch_up()
+
     def close(self) -> None:
         """Let go of the connection."""
         self._link.close()
@@ -242,10 +260,14 @@ class MilvusEngine(MilvusReader):
         return [[hit["entity"] for hit in hits] for hits in found]
 
     def _upsert(self, batch: list[dict[str, Any]]) -> None:
+        if self.before_write is not None:
+            self.before_write()
         self._link.write(lambda client, left: client.upsert(self._collection, batch, timeout=left))
 
     def _delete(self, keys: Sequence[str]) -> None:
         for part in schema.parts_of(list(dict.fromkeys(keys))):
+            if self.before_write is not None:
+                self.before_write()
             gone = schema.among("key", part)
             self._link.write(
                 lambda client, left, gone=gone: client.delete(

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, ClassVar, TypeVar
 
 from vizinho.engines.milvus_address import MilvusAddress
-from vizinho.errors import GalleryError, GalleryUnreachable
+from vizinho.errors import GalleryError, GalleryNotFound, GalleryUnreachable
 
 T = TypeVar("T")
 
@@ -27,6 +27,8 @@ _CONNECT_SECONDS = 10.0
 _PAUSE_SECONDS = 0.2
 _RELOAD_SECONDS = 8.0
 """How long a collection is left unloaded: a change of index takes about four seconds."""
+_CLOCK_BITS = 18
+"""Of a time of the server's; those above count milliseconds."""
 
 # What servers of 2.3 and later say while they start, move data between nodes, or are in a hurry.
 _PASSING = (
@@ -51,6 +53,7 @@ _PASSING = (
     "grpcclient is closing",
 )
 _AWAY = ("unavailable", "deadline", "fail connecting", "retry timeout", "retry run out", "connect")
+_GONE = ("can't find collection", "collection not found", "collection not exist")
 _REFUSED = ("unauthenticated", "auth check failure", "permission", "privilege")
 
 
@@ -118,6 +121,18 @@ class MilvusLink:
             return done
 
         return self.call(timed, seconds=WRITING_SECONDS)
+
+    def catch_up(self) -> None:
+        """Have this process's reads see, from here on, all that anybody wrote before."""
+        self.write(lambda client, left: None)
+
+    def clock(self) -> float:
+        """The server's time in seconds, the same for all its clients."""
+        return self.call(
+            lambda client, left: (
+                (int(client._get_connection().alloc_timestamp(timeout=left)) >> _CLOCK_BITS) / 1000
+            )
+        )
 
     @property
     def level(self) -> dict[str, Any]:
@@ -217,6 +232,11 @@ def _explained(error: Exception, address: MilvusAddress) -> tuple[bool, GalleryE
         return False, GalleryError(
             f"Milvus at {address.server} does not let you in.",
             "Give user:password@ or ?token= in the address, or VIZINHO_MILVUS_TOKEN.",
+        )
+    if any(word in words for word in _GONE):
+        return False, GalleryNotFound(
+            f"{address} is not there any more: it was removed or given another model.",
+            "Open the gallery again.",
         )
     if any(word in words for word in _PASSING):
         return True, GalleryUnreachable(

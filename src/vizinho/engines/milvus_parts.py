@@ -50,8 +50,11 @@ class MilvusParts:
                 lambda client, left, batch=batch: client.upsert(self._name, batch, timeout=left)
             )
 
-    def read(self, name: str) -> bytes | None:
-        """The bytes of ``name``; None when they are not there, or not all of them yet."""
+    def read(self, name: str, *, latest: bool = False) -> bytes | None:
+        """The bytes of ``name``; None when they are not there, or not all of them yet.
+
+        ``latest`` waits for the server's next tick: what anybody wrote before is seen.
+        """
         pieces: list[bytes] = []
         count = 1
         while len(pieces) < count:
@@ -59,7 +62,9 @@ class MilvusParts:
             wanted = [f"{name}#{number:06d}" for number in numbers]
             found = {
                 each["part"]: each
-                for each in self._query(among("part", wanted), ["part", "data", "count"])
+                for each in self._query(
+                    among("part", wanted), ["part", "data", "count"], latest=latest
+                )
             }
             for part in wanted:
                 if part not in found:
@@ -96,15 +101,25 @@ class MilvusParts:
         self._link.write(lambda client, left: client.drop_collection(self._name, timeout=left))
         self._there = False
 
+    def clock(self) -> float:
+        """The server's time in seconds."""
+        return self._link.clock()
+
     def close(self) -> None:
         """Let go of the connection."""
         self._link.close()
 
     def _query(
-        self, condition: str, fields: list[str], *, limit: int | None = None
+        self,
+        condition: str,
+        fields: list[str],
+        *,
+        limit: int | None = None,
+        latest: bool = False,
     ) -> list[dict[str, Any]]:
         if not self._exists():
             return []
+        level = {"consistency_level": "Strong"} if latest else self._link.level
         paged = {} if limit is None else {"limit": limit}
         found = self._link.call(
             lambda client, left: client.query(
@@ -113,7 +128,7 @@ class MilvusParts:
                 output_fields=fields,
                 timeout=left,
                 **paged,
-                **self._link.level,
+                **level,
             )
         )
         return [dict(each) for each in found]

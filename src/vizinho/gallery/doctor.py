@@ -147,12 +147,14 @@ def _examined(
     patience: Patience,
     progress: Progress | None,
 ) -> Examination:
-    from vizinho.gallery import checks, checks_files, checks_folder, checks_search
+    from vizinho.gallery import checks, checks_files, checks_folder, checks_remote, checks_search
 
     report = Examination(str(path))
     look = Look(Path(path), full, sample, model, patience, progress, report)
     if is_address(path):
         look.gallery = _opened(look, path)
+        if look.gallery is not None:
+            checks_remote.leftovers(look, path)
     else:
         embedded = checks_files.description(look)
         if embedded is not None:

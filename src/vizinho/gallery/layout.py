@@ -71,13 +71,19 @@ class About:
     files: dict[str, PackedFile] | None = None
     """Of a packed gallery: its other files by relative path."""
     home: str | None = None
-    """Of a migrated gallery: the folder in it where catalogue, index and model are."""
+    """Of a migrated gallery: the folder in it where catalogue, index and model are, in Milvus the
+    collection."""
+
+
+def about_text(about: About) -> str:
+    """The text of ``gallery.json``."""
+    data = {name: value for name, value in asdict(about).items() if value is not None}
+    return json.dumps(data, indent=2) + "\n"
 
 
 def write_about(folder: Path, about: About) -> None:
     """Write ``gallery.json`` into a gallery that is being built."""
-    data = {name: value for name, value in asdict(about).items() if value is not None}
-    (folder / ABOUT).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    (folder / ABOUT).write_text(about_text(about), encoding="utf-8")
 
 
 def replace_about(folder: Path, about: About) -> None:
@@ -86,10 +92,9 @@ def replace_about(folder: Path, about: About) -> None:
     What ``about`` names must be complete: from here on this is the gallery.
     """
     fresh = folder / f"{ABOUT}.new"
-    data = {name: value for name, value in asdict(about).items() if value is not None}
     try:
         with fresh.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(data, indent=2) + "\n")
+            file.write(about_text(about))
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(folder / ABOUT)
@@ -118,6 +123,12 @@ def read_about(path: Path) -> About:
         raise GalleryNotFound(f"{path} {what}.", hint) from error
     except OSError as error:
         raise GalleryError(f"{path / ABOUT} can't be read: {error.strerror}.") from error
+    return parse_about(text, path)
+
+
+def parse_about(text: str, path: Path | str) -> About:
+    """What the text of the ``gallery.json`` of ``path`` says. Raises GalleryDamaged, and
+    GalleryError for the format of another version."""
     try:
         data: dict[str, Any] = json.loads(text)
         if data["format_version"] != FORMAT_VERSION:
@@ -128,7 +139,7 @@ def read_about(path: Path) -> About:
         return About(**data)
     except (ValueError, KeyError, TypeError) as error:
         raise GalleryDamaged(
-            f"{path / ABOUT} is damaged: {error}.", "`vizinho doctor --fix` mends what it can."
+            f"{ABOUT} of {path} is damaged: {error}.", "`vizinho doctor --fix` mends what it can."
         ) from error
 
 

@@ -46,8 +46,8 @@ from vizinho.progress import Progress
 
 KEPT = "before-"
 PREFIX = "by-"
-_FEW = 200
-_PASSES = 10
+FEW = 200
+PASSES = 10
 _SHOWN = 5
 
 
@@ -84,15 +84,27 @@ def migrate(
     processes; what they change is taken in. ``precision``: the network of the new model to use, by
     default as before if it has one. Pictures whose bytes can't be had end it with an error that
     names them, with everything else done; ``skip_missing`` leaves them out instead. ``keep`` keeps
-    the old model and vectors as a gallery in the folder. ``progress`` counts rows.
+    the old model and vectors as a gallery in the folder. ``progress`` counts rows. For galleries in
+    Milvus see `vizinho.gallery.migrate_remote`; they can't ``keep``.
 
     Raises GalleryBusy beside another migration, BundleError, GalleryError.
     """
     start = time.perf_counter()
     if is_address(path):
-        raise GalleryError(
-            f"{path} is in Milvus, and only galleries in a folder can change their model.",
-            "Index the pictures into a second gallery, MILVUS-ADDRESS-2, and search that one.",
+        if keep:
+            raise GalleryError(
+                f"{path} is in Milvus, where the old model and vectors can't be kept.",
+                "Leave --keep out; `vizinho export` before it keeps rows and vectors.",
+            )
+        from vizinho.gallery.migrate_remote import migrate_remote
+
+        return migrate_remote(
+            path,
+            model,
+            precision=precision,
+            skip_missing=skip_missing,
+            patience=patience,
+            progress=progress,
         )
     path = Path(path)
     with GalleryView.open(path) as old:
@@ -102,7 +114,7 @@ def migrate(
                 "Migrate the gallery that it was made of, and pack that one again.",
             )
         bundle = resolve_bundle(model)
-        info, precision = _network(bundle, precision, old.about.precision)
+        info, precision = network_of(bundle, precision, old.about.precision)
         report = Migration(info.name, info.fingerprint, old.about.model)
         if (info.fingerprint, precision) == (old.about.fingerprint, old.about.precision):
             report.pictures, report.changed = old.count, False
@@ -124,8 +136,8 @@ def migrate(
                 embedder = Embedder.open(side / layout.MODEL, precision=precision)
                 work = Reembedding(old, engine, embedder)
                 report.resumed = engine.count()
-                for _ in range(_PASSES):
-                    if work.run(progress) <= _FEW:
+                for _ in range(PASSES):
+                    if work.run(progress) <= FEW:
                         break
                 # Trained now, so that the first search after the change is as fast as the last.
                 engine.optimise()
@@ -134,7 +146,7 @@ def migrate(
                     report.embedded, report.skipped = work.embedded, list(work.missing.values())
                     report.pictures = engine.count()
                     if report.skipped and not skip_missing:
-                        raise _blocked(report.skipped, path)
+                        raise blocked(report.skipped, path)
                     engine.close()
                     _settled(side)
                     layout.replace_about(path, about)
@@ -178,7 +190,8 @@ def migrating(path: Path) -> bool:
         return True
 
 
-def _network(bundle: Path, wanted: str | None, before: str) -> tuple[BundleInfo, str]:
+def network_of(bundle: Path, wanted: str | None, before: str) -> tuple[BundleInfo, str]:
+    """What the new model says of itself, and the precision to run it in. Raises BundleError."""
     if wanted is None:
         wanted = before if (bundle / network_file(before)).is_file() else "fp32"
     return read_model(bundle, wanted)[0], wanted
@@ -258,7 +271,8 @@ def _own_files() -> tuple[str, ...]:
     return (*database, layout.MODEL, "index", layout.MAP)
 
 
-def _blocked(missing: list[Skipped], path: Path) -> GalleryError:
+def blocked(missing: list[Skipped], path: Path | str) -> GalleryError:
+    """The error for pictures that can't be embedded under the new model."""
     listed = "\n".join(f"  {each.name}: {each.reason}" for each in missing[:_SHOWN])
     more = f"\n  and {len(missing) - _SHOWN:,} more" if len(missing) > _SHOWN else ""
     return GalleryError(

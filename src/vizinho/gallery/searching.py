@@ -35,6 +35,10 @@ class Searching:
         """A picture's encoded bytes and media type. Raises KeyNotFound, SourceError."""
         raise NotImplementedError
 
+    def _follow(self) -> None:
+        """Take up the model that a migration put in place since the gallery was opened."""
+        raise NotImplementedError
+
     @steady
     def search(
         self,

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable
 from typing import Concatenate, ParamSpec, Protocol, TypeVar
 
-from vizinho.errors import GalleryError
+from vizinho.errors import GalleryError, GalleryNotFound
 
 
 class Switching(Protocol):
@@ -14,6 +14,9 @@ class Switching(Protocol):
     between."""
 
     switches: int
+
+    def _follow(self) -> None:
+        """Take up another model, if there is one."""
 
 
 S = TypeVar("S", bound=Switching)
@@ -30,7 +33,10 @@ def steady(ask: Callable[Concatenate[S, P], T]) -> Callable[Concatenate[S, P], T
             before = self.switches
             try:
                 found = ask(self, *args, **kwargs)
-            except GalleryError:
+            except GalleryError as error:
+                if isinstance(error, GalleryNotFound):
+                    # In Milvus a migration takes the old collection away from whoever reads it.
+                    self._follow()
                 if before == self.switches and before % 2 == 0:
                     raise
                 continue

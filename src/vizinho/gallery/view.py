@@ -45,6 +45,7 @@ class GalleryView(Searching):
         self._loading = threading.Lock()
         self.switches = 0
         self._embedder: Embedder | None = None
+        self._left: list[Engine] = []
         self._records: FileRecords | None = None
         self._judge = answers.Judge()
         self._explaining = Explaining()
@@ -87,7 +88,8 @@ class GalleryView(Searching):
 
     def close(self) -> None:
         """Let go of all files."""
-        self._engine.close()
+        for engine in (self._engine, *self._left):
+            engine.close()
         if self._remote is not None:
             self._remote.close()
         if self._records is not None:
@@ -147,6 +149,7 @@ class GalleryView(Searching):
         return None if self._remote is None else self._remote.mirrored()
 
     @property
+    @steady
     def count(self) -> int:
         """How many pictures there are."""
         return self._engine.count()
@@ -191,10 +194,12 @@ class GalleryView(Searching):
     def _explained(self) -> Model:
         return self._model, self._about.fingerprint, self._about.precision
 
+    @steady
     def items(self, offset: int = 0, limit: int = 100, label: str | None = None) -> list[Row]:
         """Rows in the order of their keys; of one label if given."""
         return self._engine.scan(offset, limit, label)
 
+    @steady
     def walk(self, after: str = "", limit: int = 1000, label: str | None = None) -> list[Row]:
         """``limit`` rows whose keys come after ``after``, in their order; of one label if given.
 
@@ -202,18 +207,22 @@ class GalleryView(Searching):
         """
         return self._engine.walk(after, limit, label)
 
+    @steady
     def labels(self) -> dict[str | None, int]:
         """How many pictures each label has; None stands for those without one."""
         return self._engine.labels()
 
+    @steady
     def find(self, hashes: Sequence[str]) -> dict[str, str]:
         """Key by content hash, for those of ``hashes`` that the gallery holds."""
         return self._engine.find(hashes)
 
+    @steady
     def get_many(self, keys: Sequence[str]) -> list[Row]:
         """The rows of ``keys``, in that order; unknown keys are left out."""
         return self._engine.get(keys)
 
+    @steady
     def get(self, key: str) -> Row:
         """The row of a picture. Raises KeyNotFound."""
         rows = self._engine.get([key])
@@ -221,10 +230,12 @@ class GalleryView(Searching):
             raise KeyNotFound(f"The gallery has no picture {key!r}.")
         return rows[0]
 
+    @steady
     def vectors(self, keys: Sequence[str]) -> NDArray[np.float32]:
         """The embeddings of pictures, float32 [N, D]. Raises KeyNotFound."""
         return self._engine.vectors(keys)
 
+    @steady
     def image_bytes(self, key: str) -> tuple[bytes, str]:
         """A picture's encoded bytes and media type: the stored copy, the object of a bucket that
         its URL names, or the file in the mirrored folder.
@@ -243,6 +254,27 @@ class GalleryView(Searching):
         else:
             raise KeyNotFound(f"The bytes of {key!r} were not kept in the gallery.")
         return data, media_type(data)
+
+    def _follow(self) -> None:
+        """Take up the model that a migration put in place since the gallery was opened."""
+        with self._loading:
+            if self._remote is None:
+                about = layout.read_about(self.path)
+                if (about.home, about.fingerprint) == (self._about.home, self._about.fingerprint):
+                    return
+                # Threads of this process may still search the other engine; it closes with the
+                # last.
+                about, engine = open_parts(self.path, None)
+            else:
+                if not self._remote.successor(self._about):
+                    return
+                _, about, engine = self._remote.open()
+                self._left.append(self._engine)
+            self.switches += 1
+            self._about, self._engine = about, engine
+            self._model = layout.home(self.path, about) / layout.MODEL
+            self._embedder = None
+            self.switches += 1
 
     def _file_records(self) -> FileRecords:
         from vizinho.gallery.files import FileRecords

@@ -17,7 +17,6 @@ from vizinho.engines.packed import PackedEngine, read_only
 from vizinho.errors import GalleryError
 from vizinho.gallery import layout
 from vizinho.gallery.lock import NONE, Patience
-from vizinho.gallery.opening import open_parts
 from vizinho.gallery.records import AddReport
 from vizinho.gallery.view import GalleryView
 from vizinho.progress import Progress
@@ -164,7 +163,11 @@ class GalleryWriter(GalleryView):
         if self._remote is not None:
             # Writers elsewhere need not wait: rows are written by key, and a batch may be repeated.
             with self._turn:
+                self._follow()
+                if self._remote.await_writable(self.patience):
+                    self._follow()
                 yield
+                self._remote.confirm(self._about)
             return
         with layout.writing(self.path, self._turn, self.patience) as died:
             self._follow()
@@ -182,20 +185,6 @@ class GalleryWriter(GalleryView):
                 written = report.added + report.changed
                 self._remote.settle(self._engine, self.mirrored, written)
         report.seconds = time.perf_counter() - start
-
-    def _follow(self) -> None:
-        """Take up the model that a migration put in place since the gallery was opened."""
-        about = layout.read_about(self.path)
-        if (about.home, about.fingerprint) == (self._about.home, self._about.fingerprint):
-            return
-        # Threads of this process may still search the other engine; it closes with the last.
-        about, engine = open_parts(self.path, None)
-        with self._loading:
-            self.switches += 1
-            self._about, self._engine = about, engine
-            self._model = layout.home(self.path, about) / layout.MODEL
-            self._embedder = None
-            self.switches += 1
 
     def _tidy(self) -> None:
         """Remove bytes that a killed writer stored for rows it did not get to commit."""
