@@ -102,11 +102,21 @@ def test_the_bad_one_of_several_is_named_and_marked(visit: Visit) -> None:
     expect(problem).to_be_empty()
 
 
+def test_what_is_no_picture_among_several_is_not_left_out_in_silence(visit: Visit) -> None:
+    page = visit.page
+    text = file(b"words", "notes.txt", "text/plain")
+    page.locator("#file").set_input_files([file(picture(3)), text, file(picture(4), "b.png")])
+    expect(page.locator(".toast")).to_have_text("1 file that is no picture was left out.")
+    expect(page.locator(".chip")).to_have_count(2)
+    expect(tiles(page)).to_have_count(SHOWN)
+
+
 def test_a_key_of_several_that_is_gone_is_named(visit: Visit) -> None:
     page = visit.page
-    page.goto(f"{visit.url}/?key={key_of(1)}&like=gone/away.png")
-    expect(page.locator("#problem")).to_contain_text("away.png: That picture is gone")
-    expect(page.locator(".chip.bad")).to_have_attribute("title", "away.png")
+    for key in ("away.png", "it's.png"):
+        page.goto(f"{visit.url}/?key={key_of(1)}&like=gone/{key}")
+        expect(page.locator("#problem")).to_contain_text(f"{key}: That picture is gone")
+        expect(page.locator(".chip.bad")).to_have_attribute("title", key)
 
 
 def test_more_files_than_one_search_takes_are_not_left_out_in_silence(visit: Visit) -> None:

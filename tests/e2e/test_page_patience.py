@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.sync_api import Browser, Page, Route, expect
+from playwright.sync_api import Browser, Page, expect
 
 from browsing import (
     NEEDS_CHROMIUM,
@@ -18,22 +18,12 @@ from browsing import (
     heard,
     tiles,
 )
-from serving import Server, as_base64, key_of, picture
+from holding import GIVE, held, with_bytes
+from serving import Server, key_of, picture
 
 pytestmark = NEEDS_CHROMIUM
 
 MODEL = "**/v1/model"
-
-GIVE = """(kind) => {
-    const data = new DataTransfer();
-    const bytes = Uint8Array.from(atob(window.bytes), (letter) => letter.charCodeAt(0));
-    data.items.add(new File([bytes], "mine.png", { type: "image/png" }));
-    const all = { bubbles: true, cancelable: true };
-    const event = kind === "paste"
-        ? new ClipboardEvent("paste", { ...all, clipboardData: data })
-        : new DragEvent(kind, { ...all, dataTransfer: data });
-    return !document.body.dispatchEvent(event);
-}"""
 
 
 @pytest.fixture
@@ -44,38 +34,13 @@ def page(browser: Browser) -> Iterator[Page]:
     page.close()
 
 
-def held(page: Page, pattern: str) -> Callable[[], None]:
-    """Hold back what the page asks of an address until the returned function is called."""
-    waiting: list[Route] = []
-    through = False
-
-    def hold(route: Route) -> None:
-        if through:
-            route.continue_()
-        else:
-            waiting.append(route)
-
-    page.route(pattern, hold)
-
-    def let() -> None:
-        nonlocal through
-        through = True
-        for route in waiting:
-            route.continue_()
-
-    return let
-
-
-def with_bytes(page: Page, data: bytes) -> None:
-    page.evaluate("text => { window.bytes = text; }", as_base64(data))
-
-
 def test_a_picture_is_kept_until_the_server_has_woken(page: Page, server: Server) -> None:
     visit = heard(page, server.url)
     wake = held(page, MODEL)
     page.goto(server.url)
     choose(page, file(picture(3)))
     expect(page.locator("#query-name")).to_have_text("mine.png")
+    expect(page.locator("#query-image")).to_be_visible()
     expect(page.locator("#status")).to_contain_text("Searching")
     expect(page.locator("#status")).to_contain_text("needs some seconds to wake up")
     expect(tiles(page)).to_have_count(0)
@@ -85,12 +50,12 @@ def test_a_picture_is_kept_until_the_server_has_woken(page: Page, server: Server
     visit.tidy()
 
 
-@pytest.mark.parametrize("kind", ["drop", "paste"])
+@pytest.mark.parametrize(("kind", "path"), [("drop", ""), ("paste", ""), ("drop", "?view=none")])
 def test_a_picture_is_kept_until_the_page_itself_has_come(
-    page: Page, server: Server, kind: str
+    page: Page, server: Server, kind: str, path: str
 ) -> None:
     come = held(page, "**/static/ask.js")
-    page.goto(server.url, wait_until="commit")
+    page.goto(f"{server.url}/{path}", wait_until="commit")
     page.wait_for_function("() => window.early && document.body")
     with_bytes(page, picture(5))
     taken = page.evaluate(GIVE, kind)
@@ -107,6 +72,38 @@ def test_a_file_chosen_before_the_page_has_come_is_searched_with(
     choose(page, file(picture(6)))
     come()
     found_itself(page, 6)
+
+
+def test_what_is_dropped_on_the_map_is_searched_with(page: Page, server: Server) -> None:
+    come = held(page, "**/static/map.js")
+    page.goto(f"{server.url}/?view=map")
+    page.wait_for_function("() => window.early && document.body")
+    with_bytes(page, picture(5))
+    assert page.evaluate(GIVE, "drop")
+    come()
+    page.wait_for_function("() => history.state?.files?.length === 1")
+    page.locator('#views [data-view="search"]').click()
+    found_itself(page, 5)
+
+
+def test_an_address_is_kept_until_it_is_known_whether_the_server_fetches(
+    page: Page, server: Server
+) -> None:
+    wake = held(page, MODEL)
+    page.goto(server.url)
+    expect(page.locator("html")).to_have_class("ready drawn")
+    page.evaluate(
+        """() => {
+            const clipboardData = new DataTransfer();
+            clipboardData.setData("text/plain", "https://example.com/cat.jpg");
+            document.body.dispatchEvent(new ClipboardEvent("paste",
+                { clipboardData, bubbles: true, cancelable: true }));
+        }"""
+    )
+    expect(page.locator("#query-name")).to_have_text("https://example.com/cat.jpg")
+    expect(page.locator("#problem")).to_be_empty()
+    wake()
+    expect(page.locator("#problem")).to_contain_text("fetches no pictures from the web")
 
 
 def test_a_file_that_misses_its_place_does_not_take_the_page_s(page: Page, server: Server) -> None:
@@ -207,7 +204,15 @@ def test_back_closes_the_large_view(page: Page, server: Server, size: dict[str, 
         expect(tiles(page)).to_have_count(SHOWN)
         assert page.url == address
         expect(tiles(page).nth(1).locator(".open")).to_be_focused()
-    # Nothing of the dialogs is left in the history: one step back is before the question.
+    # Forward leads to no dialog that is gone, and a reload leaves none behind.
+    page.go_forward()
+    page.wait_for_function("() => !history.state?.dialog")
+    tiles(page).nth(1).locator(".open").click()
+    expect(dialog).to_be_visible()
+    page.reload()
+    page.wait_for_function("() => !history.state?.dialog")
+    expect(page.locator("#problem")).to_contain_text("no longer here")
+    # One step back is before the question.
     page.go_back()
     expect(page.locator(".sample:enabled").first).to_be_visible()
     expect(tiles(page)).to_have_count(0)

@@ -180,7 +180,7 @@ export async function search(queries, fields, signal) {
 function of(error, queries) {
   const said = error.said ?? "";
   const [, number, place] = said.match(/^(?:Example (\d+)|examples\[(\d+)\])/) ?? [];
-  const named = queries.find(({ key }) => key && said.includes(`'${key}'`));
+  const named = queries.find(({ key }) => key && [`'${key}'`, `"${key}"`].some((text) => said.includes(text)));
   const query = queries[number ? number - 1 : place] ?? named;
   return query && queries.length > 1 ? error.of(query) : error;
 }

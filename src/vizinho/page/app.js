@@ -25,12 +25,13 @@ const toView = (view) => ({
 let shown = null; // { name, module }
 
 const there = (name) => {
-  const needs = VIEWS[name]?.needs;
-  return Boolean(needs) && (!needs.length || needs.some(api.offers));
+  if (!Object.hasOwn(VIEWS, name)) return false;
+  const { needs } = VIEWS[name];
+  return !needs.length || needs.some(api.offers);
 };
 
 const wanted = () => {
-  const name = params().get("view") ?? "search";
+  const name = params().get("view");
   return there(name) ? name : "search";
 };
 
@@ -44,7 +45,8 @@ function room(name) {
 
 async function show() {
   // Only the search can do without the server: it takes a picture, and sends it when it can.
-  if (!api.about.model && (params().get("view") ?? "search") !== "search") return;
+  const asked = params().get("view");
+  if (!api.about.model && asked !== "search" && Object.hasOwn(VIEWS, asked)) return;
   const name = wanted();
   if (api.about.model) head(name);
   try {
@@ -95,10 +97,19 @@ function wire() {
     go({ ...all, lang: params().get("lang") }, { state: null });
   });
   for (const button of by("languages").children) {
-    button.addEventListener("click", () => speak(button.dataset.language));
+    button.addEventListener("click", () => tongue(button.dataset.language));
   }
   onLanguage(inLanguage);
   listen(show);
+}
+
+async function tongue(name) {
+  try {
+    await speak(name);
+    if (api.about.model) complain(by("trouble"), null);
+  } catch (error) {
+    complain(by("trouble"), error, () => tongue(name));
+  }
 }
 
 function inLanguage() {
@@ -135,8 +146,11 @@ let begun = false;
 // Also when a picture to search with had the server asked again.
 function learn() {
   facts();
-  if (!begun) show();
+  if (begun) return;
   begun = true;
+  show();
+  // What is dropped on the map, too, is searched with.
+  if (wanted() === "map") VIEWS.search.load().then((search) => search.prepare());
 }
 
 translate();

@@ -6,15 +6,18 @@ import { by, iconButton, make, picture } from "./dom.js";
 import { listen } from "./drop.js";
 import * as queries from "./queries.js";
 import { say } from "./toast.js";
-import { number, onLanguage, t } from "./words.js";
+import { number, onLanguage, plural, t } from "./words.js";
 
 let adding = false; // what the file dialog is open for
 let trouble = () => {};
+let calm = () => {};
 let cropper = null;
 let blamed = null; // id of the picture that the server can't take
 
-export function wire(complain) {
+// complain(error, again) says what went wrong, clear() that it is over.
+export function wire(complain, clear) {
   trouble = complain;
+  calm = clear;
   const input = by("file");
   by("choose").addEventListener("click", () => browse(false));
   input.addEventListener("change", () => {
@@ -37,6 +40,7 @@ export function wire(complain) {
   const on = { files: takeFiles, address: takeAddress, key: queries.askKey };
   listen(by("drop"), on, () => !busyElsewhere() && !document.querySelector("dialog[open]"));
   const early = [...input.files, ...window.early];
+  input.value = "";
   window.early = null; // from now on they come to us
   if (early.length) takeFiles(early);
   by("query-image").addEventListener("load", ({ target }) => {
@@ -58,10 +62,9 @@ function takeFiles(files, add = false) {
   const list = pictures.length ? pictures : files; // the server says what a film is
   const several = !api.about.model || api.offers("examples");
   const all = add ? queries.addFiles(list) : queries.askFiles(several ? list : list.slice(0, 1));
-  if (!all) full();
+  if (list.length < files.length) say(plural("search.strange", files.length - list.length));
+  if (!all) say(t("search.cut", { most: queries.MOST }));
 }
-
-export const full = () => say(t("search.full", { most: queries.MOST }));
 
 function takeAddress(text) {
   const ours = api.at("images/");
@@ -70,17 +73,18 @@ function takeAddress(text) {
     const path = new URL(href).pathname.slice(new URL(ours).pathname.length);
     return queries.askKey(path.split("/").map(decodeURIComponent).join("/"));
   }
-  if (api.offers("image_url")) return queries.askUrl(text);
+  if (!api.about.model || api.offers("image_url")) return queries.askUrl(text);
   trouble(new api.Problem(t("error.image_url_off"), t("error.image_url_off.do")));
 }
 
 async function shoot() {
   try {
     const { take } = await import("./camera.js");
+    calm();
     const file = await take();
     if (file) takeFiles([file]);
   } catch (error) {
-    trouble(error);
+    trouble(error, shoot);
   }
 }
 

@@ -1,7 +1,7 @@
 // The gallery's pictures, page by page; several are chosen to be labelled or removed.
 
 import * as api from "./api.js";
-import { beyond, offerLabels, pageOf, pager } from "./care.js";
+import { beyond, here, offerLabels, pageOf, pager } from "./care.js";
 import { make, picture } from "./dom.js";
 import { address, go, params } from "./router.js";
 import { nameOf } from "./tile.js";
@@ -106,6 +106,7 @@ function keys(event) {
 }
 
 async function load() {
+  if (!here("pictures")) return; // it is asked anew when it is shown again
   const turn = (asking += 1);
   const asked = params();
   const page = pageOf(asked);
@@ -114,7 +115,7 @@ async function load() {
       api.pictures(page * PAGE, PAGE, asked.get("label")),
       api.offers("labels") ? api.labels() : { labels: [] },
     ]);
-    if (turn !== asking) return;
+    if (turn !== asking || !here("pictures")) return;
     const turned = list && (list.offset !== found.offset || list.label !== asked.get("label"));
     labels = known.labels;
     const label = asked.get("label");

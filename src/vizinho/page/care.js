@@ -17,13 +17,23 @@ let nav = null;
 let shown = null; // { name, module, box }
 const boxes = {};
 
-const there = (name) => name in PARTS && (!PARTS[name].needs || api.offers(PARTS[name].needs));
+const there = (name) =>
+  Object.hasOwn(PARTS, name) && (!PARTS[name].needs || api.offers(PARTS[name].needs));
+
+function wanted() {
+  const name = params().get("part");
+  return there(name) ? name : "pictures";
+}
+
+// Whether a part is what the address asks for: an answer that comes later is nobody's any more.
+export const here = (part) => params().get("view") === "care" && wanted() === part;
 
 export async function show(main, asked) {
   await style("care.css");
   if (!nav) build(main);
-  const name = there(asked.get("part")) ? asked.get("part") : "pictures";
+  const name = wanted();
   const module = await PARTS[name].load();
+  if (!here(name)) return;
   if (shown && shown.name !== name) leave();
   shown = { name, module, box: boxes[name] };
   shown.box.hidden = false;
@@ -37,6 +47,7 @@ export function hide() {
 }
 
 function leave() {
+  if (!shown) return; // its first part is still on its way
   shown.module.hide?.();
   shown.box.hidden = true;
 }
@@ -69,10 +80,10 @@ function head() {
     const { part } = link.dataset;
     link.textContent = t(`care.part.${part}`);
     link.href = address({ ...NOTHING, view: "care", part: part === "pictures" ? null : part });
-    const here = part === shown?.name;
-    if (here) link.setAttribute("aria-current", "page");
+    const current = part === shown?.name;
+    if (current) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
-    if (here && nav.scrollWidth > nav.clientWidth) nav.scrollLeft = link.offsetLeft - 40;
+    if (current && nav.scrollWidth > nav.clientWidth) nav.scrollLeft = link.offsetLeft - 40;
   }
 }
 

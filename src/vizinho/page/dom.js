@@ -86,7 +86,12 @@ export function style(name) {
   if (!sheets.has(name)) {
     const link = make("link", "", { rel: "stylesheet", href: new URL(name, import.meta.url).href });
     sheets.set(name, new Promise((done) => {
-      link.onload = link.onerror = done;
+      link.onload = done;
+      link.onerror = () => {
+        sheets.delete(name); // asked for anew the next time
+        link.remove();
+        done();
+      };
     }));
     document.head.append(link);
   }

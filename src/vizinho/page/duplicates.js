@@ -1,7 +1,7 @@
 // Pictures that are there more than once, group by group: what is kept and why, and what goes.
 
 import * as api from "./api.js";
-import { beyond, kilobytes, pageOf, pager } from "./care.js";
+import { beyond, here, kilobytes, pageOf, pager } from "./care.js";
 import { make, picture, style } from "./dom.js";
 import { complain } from "./problem.js";
 import { go, params } from "./router.js";
@@ -15,21 +15,18 @@ const KINDS = ["", "identical", "near", "similar"];
 
 let parts = null;
 let found = null; // the page as the server gave it
-let inside = false;
 let timer = 0;
 let asking = 0;
 const marked = new Map(); // key -> whether it goes, where somebody chose
 const left = new Set(); // first keys of groups that stay as they are
 
 export async function show(box) {
-  inside = true;
   await style("review.css");
   if (!parts) build(box);
   await load();
 }
 
 export function hide() {
-  inside = false;
   clearTimeout(timer);
 }
 
@@ -49,7 +46,7 @@ function build(box) {
   box.append(make("div", "row head", {}, parts.title, tool), parts.note, parts.bar, parts.trouble, parts.groups, parts.pages.node, parts.all);
   parts.kind.addEventListener("change", ({ target: { value } }) => go({ kind: value || null, page: null }));
   parts.all.addEventListener("click", () => away(shown().flatMap(goes)));
-  onGoing((sent) => inside && (sent ? load() : found && draw()));
+  onGoing((sent) => here("duplicates") && (sent ? load() : found && draw()));
   onLanguage(() => found && draw());
 }
 
@@ -60,7 +57,7 @@ async function load() {
   const turn = (asking += 1);
   try {
     const { status, body } = await api.duplicates(kind(), pageOf() * PAGE, PAGE);
-    if (turn !== asking || !inside) return;
+    if (turn !== asking || !here("duplicates")) return;
     complain(parts.trouble, null);
     if (status === 202) {
       timer = setTimeout(load, ASK_SECONDS * 1000);

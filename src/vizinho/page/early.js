@@ -14,12 +14,12 @@
   const said = asked.get("lang") ?? read("lang") ?? navigator.language ?? "en";
   root.lang = /^pt\b/i.test(said) ? "pt-BR" : "en";
   if (["key", "url", "like"].some((name) => asked.has(name))) root.dataset.asked = "";
-  root.dataset.view = asked.get("view") ?? "search";
+  root.dataset.view = ["map", "care"].includes(asked.get("view")) ? asked.get("view") : "search";
 
   // Pictures that come before ask.js is there to take them are kept for it. One that misses its
   // place must not take this page's place in the window.
   window.early = [];
-  const keeps = () => window.early && root.dataset.view === "search";
+  const keeps = () => window.early && root.dataset.view !== "care";
   const dragged = (act) => (event) => {
     if (event.defaultPrevented || !event.dataTransfer.types.includes("Files")) return;
     event.preventDefault();

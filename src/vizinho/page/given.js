@@ -1,7 +1,7 @@
 // What was said of results, newest first, to look through, take back and take along.
 
 import * as api from "./api.js";
-import { beyond, pageOf, pager } from "./care.js";
+import { beyond, here, pageOf, pager } from "./care.js";
 import { make, picture, style } from "./dom.js";
 import { marks } from "./marks.js";
 import { complain } from "./problem.js";
@@ -10,6 +10,7 @@ import { date, number, onLanguage, plural, t } from "./words.js";
 const PAGE = 50;
 let parts = null;
 let found = null;
+let asking = 0;
 
 export async function show(box) {
   await style("review.css");
@@ -31,8 +32,10 @@ function build(box) {
 }
 
 async function load() {
+  const turn = (asking += 1);
   try {
     const told = await api.marks(pageOf() * PAGE, PAGE);
+    if (turn !== asking || !here("feedback")) return;
     complain(parts.trouble, null);
     if (beyond({ offset: told.offset, total: told.right + told.wrong }, PAGE, told.marks.length)) return;
     found = told;

@@ -4,8 +4,8 @@ import * as api from "./api.js";
 import { make } from "./dom.js";
 import { t } from "./words.js";
 
-// A part of the page could not be fetched: no name or code tells that from other TypeErrors.
-const isFetching = (error) => error instanceof TypeError && /import|module/i.test(error.message);
+// A part of the page could not be fetched: only each browser's own words tell that.
+const isFetching = ({ message }) => /dynamically imported module|module script/i.test(message);
 
 export function asProblem(error) {
   if (error instanceof api.Problem) return error;

@@ -33,21 +33,33 @@ export function go(changes, { replace = false, state: kept = history.state } = {
 
 const tell = () => listeners.forEach((fn) => fn(params()));
 
-window.addEventListener("popstate", tell);
+// A dialog is not there again after a reload, or on the way forward: back to before it, then.
+function passOver() {
+  if (!history.state?.dialog || document.querySelector("dialog[open]")) return false;
+  history.back();
+  return true;
+}
 
-let dialogs = 0;
+window.addEventListener("popstate", () => passOver() || tell());
+passOver();
+
+const dialogs = new Set();
+
+// fn() when a dialog has opened or closed.
+export const onDialog = (fn) => dialogs.add(fn);
 
 // Show a dialog until it is closed, which the way back does, too; then the history is as before.
 export async function modal(dialog) {
-  const mark = `${Date.now()}-${(dialogs += 1)}`;
-  history.pushState({ ...history.state, dialog: mark }, "");
+  history.pushState({ ...history.state, dialog: true }, "");
   const back = () => dialog.close();
   window.addEventListener("popstate", back, { once: true });
   dialog.showModal();
+  dialogs.forEach((fn) => fn());
   await once(dialog, "close");
   window.removeEventListener("popstate", back);
+  dialogs.forEach((fn) => fn());
   dialog.remove();
-  if (history.state?.dialog !== mark) return;
+  if (!history.state?.dialog) return;
   history.back();
   await once(window, "popstate");
 }

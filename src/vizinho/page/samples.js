@@ -7,6 +7,7 @@ import { onLanguage, t } from "./words.js";
 
 let shown = null;
 let asking = false;
+let failed = false;
 let places = [];
 
 export function wire(pick) {
@@ -32,7 +33,10 @@ async function shuffle() {
   try {
     shown = (await api.pictures(offset, places.length)).images;
     draw();
+    if (failed) complain(by("problem"), null);
+    failed = false;
   } catch (error) {
+    failed = true;
     complain(by("problem"), error, shuffle);
   } finally {
     asking = false;

@@ -7,6 +7,7 @@ import { complain } from "./problem.js";
 import * as queries from "./queries.js";
 import * as results from "./results.js";
 import * as samples from "./samples.js";
+import { say } from "./toast.js";
 import * as tools from "./tools.js";
 import { t } from "./words.js";
 
@@ -32,18 +33,22 @@ export async function show() {
   wait(false);
   shown = null;
   results.empty();
-  const gone = queries.lost() && new api.Problem(t("search.lost"), t("search.lost.do"));
-  complain(by("problem"), gone || null);
-  by("problem").hidden = false; // an alert must be there before it has something to say
+  calm();
+  if (queries.lost()) trouble(new api.Problem(t("search.lost"), t("search.lost.do")));
   return samples.show();
 }
 
 export function hide() {}
 
+// What is dropped or pasted on the map is searched with, too.
+export function prepare() {
+  if (!wired) wire();
+}
+
 function wire() {
   wired = true;
   results.build({ open: enlarge, from: ({ key }) => queries.askKey(key), plus: weigh(1), minus: weigh(-1) });
-  ask.wire(trouble);
+  ask.wire(trouble, calm);
   samples.wire(queries.askKey);
   tools.wire();
   by("next").addEventListener("click", () => more({ focus: true }));
@@ -93,6 +98,9 @@ async function answer(set) {
 }
 
 async function question(set, chosen, signal) {
+  await Promise.all(set.map((query) => query.ready));
+  signal.throwIfAborted();
+  ask.draw(set); // now there is something to see of a file
   await api.ready();
   if (!set.some(({ weight }) => weight > 0)) {
     throw new api.Problem(t("search.minus"), t("search.minus.do"));
@@ -100,8 +108,7 @@ async function question(set, chosen, signal) {
   if (set.length > 1 && !api.offers("examples")) {
     throw new api.Problem(t("search.single"), t("search.single.do"));
   }
-  await Promise.all([results.learn(), ...set.map((query) => query.ready)]);
-  ask.draw(set); // now there is something to see of a file
+  await results.learn();
   for (const query of set) {
     const { blob } = query;
     const limit = api.about.model.max_upload_bytes;
@@ -140,13 +147,17 @@ function wait(is, k) {
 
 function trouble(error, again) {
   complain(by("problem"), error, again);
-  ask.blame(error.query);
+  ask.blame(error?.query);
+}
+
+function calm() {
+  trouble(null);
+  by("problem").hidden = false; // an alert must be there before it has something to say
 }
 
 function clearTrouble() {
-  for (const name of ["problem", "more-problem"]) complain(by(name), null);
-  ask.blame(null);
-  by("problem").hidden = false;
+  calm();
+  complain(by("more-problem"), null);
 }
 
 // The next results, below those that are there.
@@ -214,12 +225,13 @@ function watchScrolling() {
 const weigh = (weight) => ({ key }) => {
   const one = queries.all().find((query) => query.key === key);
   if (one?.weight === weight) return queries.remove(one);
-  if (!queries.addKey(key, weight)) ask.full();
+  if (!queries.addKey(key, weight)) say(t("search.full", { most: queries.MOST }));
 };
 
 async function enlarge(match) {
   try {
     const large = await import("./compare.js");
+    calm();
     const query = queries.all().find(({ weight }) => weight > 0);
     const list = results.list();
     const index = list.findIndex(({ key }) => key === match.key);

@@ -1,6 +1,7 @@
 // Lines at the foot of the window that go away by themselves.
 
 import { announce, make } from "./dom.js";
+import { onDialog } from "./router.js";
 import { t } from "./words.js";
 
 const SECONDS = 8;
@@ -8,9 +9,14 @@ const TICK = 250; // ms
 
 let shelf = null;
 
+// Over an open dialog, which leaves nothing else to be pressed.
+const place = () => document.querySelector("dialog[open]") ?? document.querySelector("main");
+onDialog(() => shelf?.childElementCount && place().append(shelf));
+
 // A line at the foot of the window, with one thing to do; said to who listens, too.
 export function toast(text, act, fn) {
-  shelf ??= document.querySelector("main").appendChild(make("div", "shelf"));
+  shelf ??= make("div", "shelf");
+  place().append(shelf);
   const button = act && make("button", "link", { textContent: act });
   const bar = make("span", "toast-bar");
   const node = make("div", "toast", {}, make("span", "", { textContent: text }), ...(button ? [button] : []), bar);

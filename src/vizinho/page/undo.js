@@ -11,7 +11,7 @@ const SECONDS = 8; // to undo
 const MOST = 60_000; // bytes that a browser lets outlive its page, all requests together
 
 export const going = new Set(); // keys that are shown as gone
-const waiting = new Set(); // { keys, toast, left }
+const waiting = new Set(); // { keys, toast }
 const listeners = new Set();
 
 // fn(sent) when keys begin to go, come back, or have gone: then `sent` is how many.

@@ -1,7 +1,7 @@
 // Adding many pictures: a few requests at a time, each with some files, with honest progress.
 
 import * as api from "./api.js";
-import { offerLabels } from "./care.js";
+import { here, offerLabels } from "./care.js";
 import { announce, make } from "./dom.js";
 import { dropped, HIDDEN } from "./folders.js";
 import { address, go } from "./router.js";
@@ -16,15 +16,9 @@ const SHOWN = 200;
 
 let parts = null;
 let run = null;
-let inside = false;
 
 export async function show(box) {
-  inside = true;
   if (!parts) build(box);
-}
-
-export function hide() {
-  inside = false;
 }
 
 function build(box) {
@@ -65,18 +59,13 @@ function build(box) {
 }
 
 function dropping() {
-  const over = (event) => {
-    if (!inside || !event.dataTransfer?.types.includes("Files")) return;
+  const over = async (event) => {
+    if (!here("add") || !event.dataTransfer?.types.includes("Files")) return;
     event.preventDefault();
     parts.zone.classList.toggle("over", event.type === "dragover");
+    if (event.type === "drop") take(await dropped(event.dataTransfer));
   };
-  document.addEventListener("dragover", over);
-  document.addEventListener("dragleave", over);
-  document.addEventListener("drop", async (event) => {
-    over(event);
-    if (!event.defaultPrevented) return;
-    take(await dropped(event.dataTransfer));
-  });
+  for (const name of ["dragover", "dragleave", "drop"]) document.addEventListener(name, over);
 }
 
 const skip = (name, code, reason = "") => run.skipped.push({ name, code, reason });
@@ -149,8 +138,9 @@ async function send(now, batch) {
       for (const { name } of batch.files) now.skipped.push({ name, code, reason: message });
       return passed(now, batch);
     }
-    if ((batch.tries += 1) >= TRIES) {
-      now.failed.push(...batch.files);
+    const code = body?.error?.code ?? "away";
+    if (code === "disk_full" || (batch.tries += 1) >= TRIES) {
+      now.failed.push(...batch.files.map((each) => ({ ...each, code })));
       return passed(now, batch);
     }
     await wait(again || 2 ** batch.tries / 2);
@@ -284,7 +274,7 @@ function lists() {
   parts.list.replaceChildren(
     ...[
       section(plural("care.skipped", run.skipped.length), run.skipped.map((each) => named(each.name, reason(each))), true),
-      section(plural("care.failed", run.failed.length), run.failed.map(({ name }) => named(name, t("error.away"))), true),
+      section(plural("care.failed", run.failed.length), run.failed.map((each) => named(each.name, reason(each))), true),
       section(plural("care.there", run.there.length), run.there.map(({ name, key }) => named(name, link(key))), false),
     ].filter(Boolean),
   );
