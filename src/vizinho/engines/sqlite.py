@@ -33,13 +33,7 @@ def connect(path: Path, *, create: bool = False, immutable: bool = False) -> sql
         mode = "ro" if path.with_name(path.name + "-wal").exists() else "ro&immutable=1"
     elif not create and not os.access(path, os.W_OK):
         mode = "ro"
-    connection = sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode={mode}",
-        uri=True,
-        timeout=_PATIENCE_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+    connection = _opened(path, mode)
     try:
         connection.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
         if not mode.startswith("ro"):
@@ -50,6 +44,29 @@ def connect(path: Path, *, create: bool = False, immutable: bool = False) -> sql
         connection.close()
         raise
     return connection
+
+
+def connect_without_room(path: Path) -> sqlite3.Connection:
+    """A connection to look at a file whose disk is so full that `connect` can't open it.
+
+    It takes no room, and is for one look only: of a file without a log it would not see what
+    others commit.
+    """
+    wal = path.with_name(path.name + "-wal")
+    logged = wal.exists() and wal.stat().st_size > 0
+    # A killed process leaves a log that counts; its index, which would lie in shared memory, is
+    # then made in this process's own.
+    return _opened(path, "ro&readonly_shm=1" if logged else "ro&immutable=1")
+
+
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode={mode}",
+        uri=True,
+        timeout=_PATIENCE_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
 @contextmanager

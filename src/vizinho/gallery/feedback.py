@@ -11,16 +11,17 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from PIL import Image
 
-from vizinho.engines.sqlite import connect, explained, transaction
-from vizinho.errors import GalleryError, KeyNotFound
+from vizinho.engines.sqlite import connect, connect_without_room, explained, transaction
+from vizinho.errors import DiskFull, GalleryError, KeyNotFound
 from vizinho.gallery.steady import steady
 from vizinho.images import Crop, content_hash, crop_image, load_image
 
@@ -195,7 +196,12 @@ class Feedback:
 
     def _select(self, query: str, values: list[Any]) -> list[tuple[Any, ...]]:
         with self._lock, explained(self.path):
-            db = self._opened()
+            try:
+                with explained(self.path):
+                    db = self._opened()
+            except DiskFull:
+                with closing(connect_without_room(self.path)) as db:
+                    return db.execute(query, values).fetchall() if _known(self.path, db) else []
             return [] if db is None else db.execute(query, values).fetchall()
 
     @contextmanager
@@ -216,16 +222,11 @@ class Feedback:
                         if _version(db) == 0:
                             for statement in _SCHEMA:
                                 db.execute(statement)
-                # 0: somebody who was about to write the first mark was killed.
-                if (version := _version(db)) not in (0, FEEDBACK_VERSION):
-                    raise GalleryError(
-                        f"{self.path} has format {version}; this Vizinho reads {FEEDBACK_VERSION}.",
-                        "Use the Vizinho that wrote it.",
-                    )
+                known = _known(self.path, db)
             except BaseException:
                 db.close()
                 raise
-            if version == 0:
+            if not known:
                 db.close()
                 return None
             self._connection = db
@@ -247,6 +248,17 @@ def text_crop(text: str) -> Crop | None:
 
 def _version(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _known(path: Path, db: sqlite3.Connection) -> bool:
+    """Whether there are marks to be read. Raises GalleryError for those of another format."""
+    # 0: somebody who was about to write the first mark was killed, or found no room.
+    if (version := _version(db)) not in (0, FEEDBACK_VERSION):
+        raise GalleryError(
+            f"{path} has format {version}; this Vizinho reads {FEEDBACK_VERSION}.",
+            "Use the Vizinho that wrote it.",
+        )
+    return version != 0
 
 
 @steady

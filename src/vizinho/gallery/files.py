@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vizinho.engines import Engine, pages
-from vizinho.engines.sqlite import connect, explained, transaction
+from vizinho.engines.sqlite import connect, connect_without_room, explained, transaction
 from vizinho.errors import GalleryError
 from vizinho.progress import Progress
 from vizinho.sources import FileState
@@ -41,6 +42,8 @@ _INDEXES = (
     "CREATE INDEX temp.displaced_home ON displaced (home)",
 )
 PAGE = 1000
+_KNOWN = "SELECT 1 FROM sqlite_master WHERE name = 'about'"
+_RECALL = "SELECT value FROM about WHERE name = ?"
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class FileRecords:
             self._db = connect(path, create=not path.exists())
             # Temporary tables on disk, however SQLite was built: they may have millions of rows.
             self._db.execute("PRAGMA temp_store = FILE")
-            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone():
+            if not self._db.execute(_KNOWN).fetchone():
                 with transaction(self._db):
                     for statement in _SCHEMA:
                         self._db.execute(statement)
@@ -107,7 +110,7 @@ class FileRecords:
 
     def recall(self, name: str) -> str | None:
         """A value kept under ``name``."""
-        found = self.query("SELECT value FROM about WHERE name = ?", name)
+        found = self.query(_RECALL, name)
         return str(found[0][0]) if found else None
 
     def remember(self, **values: str) -> None:
@@ -118,6 +121,17 @@ class FileRecords:
         """Close the file."""
         with self._lock:
             self._db.close()
+
+
+def recall_without_room(path: Path, name: str) -> str | None:
+    """What `FileRecords.recall` gives, where the disk has no room to open ``path`` for longer.
+
+    Raises GalleryError.
+    """
+    with explained(path), closing(connect_without_room(path)) as db:
+        # Whoever was to make the file may have found no room for more than its name.
+        found = db.execute(_KNOWN).fetchone() and db.execute(_RECALL, (name,)).fetchone()
+    return str(found[0]) if found else None
 
 
 def survey(

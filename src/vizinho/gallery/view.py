@@ -15,7 +15,7 @@ from vizinho.blobs import Blobs, LocalBlobs
 from vizinho.bundle import BundleInfo, read_bundle
 from vizinho.embedder import Embedder
 from vizinho.engines import Engine, Row
-from vizinho.errors import ImageError, KeyNotFound
+from vizinho.errors import DiskFull, ImageError, KeyNotFound, NotWritable
 from vizinho.gallery import answers, layout
 from vizinho.gallery.explaining import Explaining, Model
 from vizinho.gallery.opening import open_parts
@@ -127,10 +127,10 @@ class GalleryView(Searching):
         """The folder that the gallery mirrors, if `sync_folder` was ever called."""
         if self._records is None and not (self.path / layout.FOLDER).is_file():
             return None if self._remote is None else self._remote.folder
-        records = self._file_records()
-        absolute, relative = records.recall("folder"), records.recall("beside")
+        absolute = self._recalled("folder")
         if absolute is None or "://" in absolute:
             return None
+        relative = self._recalled("beside")
         # Gallery and folder may have been moved together.
         moved = (self.path.resolve() / relative) if relative else None
         if moved is not None and moved.is_dir() and not Path(absolute).is_dir():
@@ -142,8 +142,8 @@ class GalleryView(Searching):
         """What the gallery mirrors: a folder's path, or a bucket's ``s3://bucket/prefix``."""
         if (folder := self.folder) is not None:
             return str(folder)
-        if self._records is not None:
-            return self._records.recall("folder")
+        if self._records is not None or (self.path / layout.FOLDER).is_file():
+            return self._recalled("folder")
         return None if self._remote is None else self._remote.mirrored()
 
     @property
@@ -243,6 +243,16 @@ class GalleryView(Searching):
         else:
             raise KeyNotFound(f"The bytes of {key!r} were not kept in the gallery.")
         return data, media_type(data)
+
+    def _recalled(self, name: str) -> str | None:
+        """What the memory of the mirrored folder has under ``name``, which a full disk that gives
+        no room to open it keeps nobody from reading."""
+        from vizinho.gallery.files import recall_without_room
+
+        try:
+            return self._file_records().recall(name)
+        except (DiskFull, NotWritable):
+            return recall_without_room(self.path / layout.FOLDER, name)
 
     def _file_records(self) -> FileRecords:
         from vizinho.gallery.files import FileRecords
