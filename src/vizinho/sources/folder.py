@@ -49,7 +49,8 @@ class FolderTree:
                 for name in folders
                 if self._recursive
                 and not name.startswith(".")
-                and not Path(place, name, _GALLERY).is_file()
+                # Unlike Path.is_file it raises nothing where a folder is shut: that is met below.
+                and not os.path.isfile(os.path.join(place, name, _GALLERY))  # noqa: PTH113, PTH118
             )
             for name in sorted(names):
                 if name.startswith(".") or not is_image_name(name):
