@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from toys import encode, noise
+from toys import encode, noise, write_pictures
+from vizinho.datasets import Skipped
+from vizinho.errors import GalleryError
 from vizinho.gallery import Gallery
 from vizinho.gallery.doctor import Finding, examine
 from vizinho.gallery.feedback import FEEDBACK
+from vizinho.sources import FolderTree
 
 BROKEN = encode(noise(500))[:60]
 
@@ -96,6 +102,11 @@ def test_marks_are_looked_at_where_there_are_any(path: Path) -> None:
     assert (told.status, told.what) == ("ok", "1 right and wrong marks.")
 
 
+def read_all(gallery: Gallery) -> None:
+    for mark in gallery.feedback.walk():
+        gallery.feedback.picture(mark.query_hash)
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [("version", "has format 9"), ("pages", "is damaged"), ("no database", "is damaged")],
@@ -117,6 +128,62 @@ def test_marks_that_cannot_be_read_are_told(path: Path, how: str, said: str) -> 
     assert told is not None
     assert (told.status, said in told.what) == ("wrong", True), told.what
     assert told.do
+    # Whoever asks for the marks is told the way out that the doctor tells.
+    with Gallery.open(path) as gallery, pytest.raises(GalleryError, match=said) as caught:
+        read_all(gallery)
+    assert caught.value.hint == told.do
+    assert "--fix" not in told.do
     before = file.read_bytes()
     assert finding(path, "feedback", fix=True) == told
     assert file.read_bytes() == before
+
+
+@contextmanager
+def shut(folder: Path) -> Iterator[None]:
+    """A folder that this process can't look into, as a user to whom nothing is barred."""
+    root = os.geteuid() == 0
+    folder.chmod(0)
+    try:
+        if root:
+            os.seteuid(65534)
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A folder that another user may look into, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told_and_the_rest_looked_at(
+    open_to_all: Path, toy_bundle: Path
+) -> None:
+    pictures = open_to_all / "photos"
+    write_pictures(pictures / "cat", 3, seed=1)
+    with Gallery.create(open_to_all / "g.vizinho", model=toy_bundle) as gallery:
+        gallery.sync_folder(pictures)
+        (pictures / "shut").mkdir()
+        # As that user the model's libraries might not be found.
+        assert examine(gallery.path).healthy
+        with shut(pictures / "shut"):
+            told = finding(gallery.path, "folder")
+        assert told is not None
+        assert (told.status, "1 others can't be read" in told.what) == ("note", True), told.what
+        assert [f"{pictures}/shut" in item and "denied" in item for item in told.items] == [True]
+
+
+def test_an_index_passes_over_a_folder_that_may_not_be_looked_into(open_to_all: Path) -> None:
+    write_pictures(open_to_all / "cat", 2, seed=1)
+    write_pictures(open_to_all / "shut", 2, seed=2)
+    skipped: list[Skipped] = []
+    with shut(open_to_all / "shut"):
+        found = [key for key, _ in FolderTree(open_to_all).walk(skipped)]
+    assert found == ["cat/0000.png", "cat/0001.png"]
+    assert [each.reason for each in skipped] == ["It can't be opened: Permission denied."]

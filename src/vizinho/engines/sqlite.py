@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from vizinho.errors import DiskFull, GalleryBusy, GalleryDamaged, GalleryError, NotWritable
 
+_MEND = "`vizinho doctor --fix` mends what it can."
 _PATIENCE_SECONDS = 10.0
 _SHARED_MEMORY_BYTES = 32 * 1024
 # Rows of a large file are looked up all over it: mapped, that costs no system call for each.
@@ -84,9 +85,9 @@ def transaction(connection: sqlite3.Connection, *, reading: bool = False) -> Ite
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path, mend: str = _MEND) -> Iterator[None]:
     """SQLite's errors on the file ``path`` as GalleryError: GalleryBusy, GalleryDamaged, DiskFull
-    or NotWritable where that is what they say."""
+    or NotWritable where that is what they say. ``mend`` is the way out for a damaged one."""
     try:
         yield
     except sqlite3.Error as error:
@@ -101,9 +102,7 @@ def explained(path: Path) -> Iterator[None]:
                 "Free some space and run it again.",
             ) from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise GalleryDamaged(
-                f"{path} is damaged: {error}.", "`vizinho doctor --fix` mends what it can."
-            ) from error
+            raise GalleryDamaged(f"{path} is damaged: {error}.", mend) from error
         # Of a file that can't be made beside others SQLite says only that it can't be opened.
         barred = code == sqlite3.SQLITE_CANTOPEN and not os.access(path.parent, os.W_OK)
         if code == sqlite3.SQLITE_READONLY or (barred and not path.exists()):

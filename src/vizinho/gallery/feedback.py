@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 
 FEEDBACK: Final = "feedback.sqlite"
 FEEDBACK_VERSION: Final = 1
+NO_MEND: Final = (
+    "The gallery does without it. Move the file away, and the next mark begins a new one; SQLite's "
+    "`.recover` reads what can be read of the old."
+)
+"""What to do about a damaged file, which nothing here can mend."""
 Verdict = Literal["right", "wrong"]
 _PAGE = 1000
 _COLUMNS = "query_hash, query_key, crop, key, hash, verdict, distance, model, fingerprint, time"
@@ -195,9 +200,9 @@ class Feedback:
         raise KeyNotFound(f"The gallery has no picture {query!r}.")
 
     def _select(self, query: str, values: list[Any]) -> list[tuple[Any, ...]]:
-        with self._lock, explained(self.path):
+        with self._lock, explained(self.path, NO_MEND):
             try:
-                with explained(self.path):
+                with explained(self.path, NO_MEND):
                     db = self._opened()
             except DiskFull:
                 with closing(connect_without_room(self.path)) as db:
@@ -206,7 +211,7 @@ class Feedback:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, explained(self.path):
+        with self._lock, explained(self.path, NO_MEND):
             db = self._opened(create=True)
             assert db is not None
             with transaction(db):
