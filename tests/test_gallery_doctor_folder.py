@@ -162,21 +162,31 @@ def open_to_all() -> Iterator[Path]:
         yield folder
 
 
-def test_a_folder_that_may_not_be_looked_into_is_told_and_the_rest_looked_at(
+def test_a_folder_that_may_not_be_looked_into_is_told_and_its_pictures_stay(
     open_to_all: Path, toy_bundle: Path
 ) -> None:
     pictures = open_to_all / "photos"
-    write_pictures(pictures / "cat", 3, seed=1)
+    write_pictures(pictures / "cat", 2, seed=1)
+    write_pictures(pictures / "shut" / "deep", 3, seed=2)
     with Gallery.create(open_to_all / "g.vizinho", model=toy_bundle) as gallery:
         gallery.sync_folder(pictures)
-        (pictures / "shut").mkdir()
+        (pictures / "cat" / "0001.png").unlink()
         # As that user the model's libraries might not be found.
-        assert examine(gallery.path).healthy
+        assert examine(gallery.path).figures["files_gone"] == 1
         with shut(pictures / "shut"):
-            told = finding(gallery.path, "folder")
-        assert told is not None
-        assert (told.status, "1 others can't be read" in told.what) == ("note", True), told.what
+            found = examine(gallery.path)
+        (told,) = (each for each in found.findings if each.check == "folder")
+        assert (found.figures["files_gone"], found.figures["files_unreadable"]) == (1, 1)
         assert [f"{pictures}/shut" in item and "denied" in item for item in told.items] == [True]
+        for place in (open_to_all, *open_to_all.rglob("*")):
+            os.chown(place, 65534 if os.geteuid() == 0 else -1, -1)
+        with shut(pictures / "shut"):
+            report = gallery.sync_folder(pictures)
+        assert (report.removed, report.unchanged, len(report.skipped)) == (1, 4, 1)
+        # What is really gone goes, once the folder may be looked into again.
+        (pictures / "shut" / "deep" / "0002.png").unlink()
+        assert gallery.sync_folder(pictures).removed == 1
+        assert gallery.count == 3
 
 
 def test_an_index_passes_over_a_folder_that_may_not_be_looked_into(open_to_all: Path) -> None:

@@ -7,17 +7,18 @@ take no more memory than a thousand.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vizinho.datasets import Skipped
 from vizinho.engines import Engine, pages
 from vizinho.engines.sqlite import connect, connect_without_room, explained, transaction
 from vizinho.errors import GalleryError
 from vizinho.progress import Progress
-from vizinho.sources import FileState
+from vizinho.sources import FileState, FolderTree, Tree
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS files (
@@ -42,6 +43,8 @@ _INDEXES = (
     "CREATE INDEX temp.displaced_home ON displaced (home)",
 )
 PAGE = 1000
+_STATES = "SELECT path, size, mtime_ns FROM files WHERE"
+_PAGED = f"ORDER BY path LIMIT {PAGE}"
 _KNOWN = "SELECT 1 FROM sqlite_master WHERE name = 'about'"
 _RECALL = "SELECT value FROM about WHERE name = ?"
 
@@ -134,9 +137,30 @@ def recall_without_room(path: Path, name: str) -> str | None:
     return str(found[0]) if found else None
 
 
+def listing(
+    tree: Tree, records: FileRecords, skipped: list[Skipped]
+) -> Iterator[tuple[str, FileState]]:
+    """The files that ``tree`` holds now; where it may not be looked into, those that were there.
+
+    So that no row goes because a folder is shut for a while. Raises SourceError.
+    """
+    yield from tree.walk(skipped)
+    for place in tree.shut if isinstance(tree, FolderTree) else ():
+        # "0" is the letter after "/".
+        after, end = f"{place}/", f"{place}0"
+        yield from _recorded(records.query(f"{_STATES} path = ?", place))
+        while page := records.query(f"{_STATES} path > ? AND path < ? {_PAGED}", after, end):
+            yield from _recorded(page)
+            after = page[-1][0]
+
+
+def _recorded(found: list[Any]) -> Iterator[tuple[str, FileState]]:
+    return ((path, FileState(size, mtime_ns)) for path, size, mtime_ns in found)
+
+
 def survey(
     records: FileRecords,
-    listing: Iterable[tuple[str, FileState]],
+    files: Iterable[tuple[str, FileState]],
     engine: Engine,
     progress: Progress | None,
 ) -> int:
@@ -147,7 +171,7 @@ def survey(
     )
     count = 0
     page: list[tuple[str, int, int]] = []
-    for path, state in listing:
+    for path, state in files:
         page.append((path, state.size, state.mtime_ns))
         if len(page) == PAGE:
             count += _keep(records, page)
