@@ -139,6 +139,7 @@ REQUESTS: dict[str, tuple[str, str, dict[str, str], bytes]] = {
     "form with a spare file": form(
         IMAGE, (FILE, picture(4)), ('name="examples"', b'[{"image": 1}]')
     ),
+    "form examples empty file": form((FILE, b""), (FILE, picture(4)), ('name="examples"', MIXED)),
     "form examples and text": form(IMAGE, ('name="image"', b"x"), ('name="examples"', MIXED)),
     "form examples not json": form(IMAGE, ('name="examples"', b"[")),
     "form example number": form(IMAGE, ('name="examples"', b'[{"image": -1}]')),

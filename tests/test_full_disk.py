@@ -4,6 +4,9 @@ done."""
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -101,18 +104,35 @@ def test_an_upload_that_finds_no_room_on_its_way_is_told_so(
         problem(server.client.post("/v1/images", **upload(large)), 507, "disk_full")
 
 
-def test_looking_for_duplicates_says_that_the_disk_is_full_and_blames_no_picture(
-    path: Path,
-) -> None:
+def test_duplicates_are_found_on_a_full_disk_if_temporary_files_have_room(path: Path) -> None:
     with running(path, writable=True) as server:
-        filling = fill(path.parent)
-        answer = duplicates(server)
-        told = problem(answer, 503, "duplicates_failed")["message"]
-        assert "disk is full" in told
-        assert str(path.parent) not in answer.text
-        filling.unlink()
+        fill(path.parent)
         found = duplicates(server).json()
         assert (found["total"], found["pictures"], found["skipped"]) == (1, COUNT + 1, 0)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_where_they_have_none_it_is_said_without_their_place_and_no_picture_is_blamed(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, both: bool
+) -> None:
+    if not both:
+        path = make_gallery(tmp_path, 400)
+    with small_disk(tmp_path / "tiny", 1) as tiny:
+        monkeypatch.setenv("TMPDIR", str(tiny))
+        with running(path, writable=True) as server:
+            filling = fill(tiny)
+            # Room for a page: a folder where nothing can be written is not taken for temporary.
+            os.truncate(filling, filling.stat().st_size - 4096)
+            if both:
+                fill(path.parent)
+            answer = duplicates(server)
+            told = problem(answer, 503, "duplicates_failed")["message"]
+            assert "disk is full" in told
+            assert ("The folder for temporary files can't be written" in told) is not both
+            assert str(tiny) not in answer.text
+            assert str(path.parent) not in answer.text
+            filling.unlink()
+            assert duplicates(server).json()["skipped"] == 0
 
 
 def test_dedupe_ends_where_the_disk_is_full(path: Path) -> None:
@@ -150,6 +170,61 @@ def test_an_export_of_marks_ends_where_the_disk_is_full(disk: Path, tmp_path: Pa
             export_feedback(gallery, gallery.feedback, disk / "said")
         filling.unlink()
         assert export_feedback(gallery, gallery.feedback, disk / "said").skipped == []
+
+
+@pytest.mark.parametrize("writable", [False, True])
+def test_a_server_whose_disk_is_full_before_the_first_question_answers_it(
+    path: Path, writable: bool
+) -> None:
+    with running(path, writable=writable) as server:
+        filling = fill(path.parent)
+        assert server.client.get("/v1/model").status_code == 200
+        shown = server.client.get("/images/2.png")
+        assert (shown.status_code, shown.content) == (200, picture(2))
+        filling.unlink()
+        shown = server.client.get("/images/3.png")
+        assert (shown.status_code, shown.content) == (200, picture(3))
+
+
+def test_marks_are_read_on_a_full_disk_there_being_none(path: Path) -> None:
+    with running(path, writable=True) as server:
+        filling = fill(path.parent)
+        mark = {"query": {"key": "1.png"}, "key": "2.png", "verdict": "right"}
+        problem(server.client.post("/v1/feedback", json=mark), 507, "disk_full")
+        told = server.client.get("/v1/feedback")
+        assert (told.status_code, told.json()["marks"]) == (200, [])
+        filling.unlink()
+        assert server.client.post("/v1/feedback", json=mark).status_code in (200, 201)
+        assert len(server.client.get("/v1/feedback").json()["marks"]) == 1
+
+
+def test_marks_of_before_are_read_on_a_full_disk(path: Path) -> None:
+    with Gallery.open(path) as gallery:
+        gallery.feedback.mark("1.png", "2.png", "wrong")
+    with Gallery.open(path) as gallery:
+        fill(path.parent)
+        assert [mark.key for mark in gallery.feedback.marks()] == ["2.png"]
+
+
+def test_what_a_killed_process_left_in_a_log_is_read_on_a_full_disk(path: Path) -> None:
+    killed = """
+import os, sys
+from vizinho.gallery import Gallery
+gallery = Gallery.open(sys.argv[1])
+gallery.feedback.mark("1.png", "2.png", "right")
+gallery._file_records().remember(folder="/of/the/log", beside="")
+os._exit(9)
+"""
+    line = [sys.executable, "-c", killed, str(path)]
+    assert subprocess.run(line, check=False).returncode == 9
+    for name in ("folder", "feedback"):
+        assert (path / f"{name}.sqlite-wal").stat().st_size
+        # Whoever opens it next makes it anew, and finds its room taken.
+        os.truncate(path / f"{name}.sqlite-shm", 0)
+    with Gallery.open(path) as gallery:
+        fill(path.parent)
+        assert gallery.mirrored == "/of/the/log"
+        assert [mark.key for mark in gallery.feedback.marks()] == ["2.png"]
 
 
 @pytest.fixture
@@ -202,3 +277,9 @@ def test_what_may_not_be_written_is_an_error_of_its_own(barred: Path) -> None:
         with pytest.raises(NotWritable, match="read-only"):
             gallery.feedback.mark(key_of(1), key_of(2), "right")
         assert gallery.feedback.marks() == []
+
+
+def test_the_folder_of_a_gallery_on_a_read_only_disk_is_known(path: Path) -> None:
+    with read_only(path), running(path) as server:
+        assert server.client.get("/v1/model").status_code == 200
+        assert server.client.get("/images/2.png").content == picture(2)

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
 
-from toys import encode, noise
+from toys import encode, noise, write_pictures
+from vizinho.datasets import Skipped
+from vizinho.errors import GalleryError
 from vizinho.gallery import Gallery
 from vizinho.gallery.doctor import Finding, examine
 from vizinho.gallery.feedback import FEEDBACK
+from vizinho.sources import FolderTree
 
 BROKEN = encode(noise(500))[:60]
 
@@ -96,6 +102,11 @@ def test_marks_are_looked_at_where_there_are_any(path: Path) -> None:
     assert (told.status, told.what) == ("ok", "1 right and wrong marks.")
 
 
+def read_all(gallery: Gallery) -> None:
+    for mark in gallery.feedback.walk():
+        gallery.feedback.picture(mark.query_hash)
+
+
 @pytest.mark.parametrize(
     ("how", "said"),
     [("version", "has format 9"), ("pages", "is damaged"), ("no database", "is damaged")],
@@ -117,6 +128,72 @@ def test_marks_that_cannot_be_read_are_told(path: Path, how: str, said: str) -> 
     assert told is not None
     assert (told.status, said in told.what) == ("wrong", True), told.what
     assert told.do
+    # Whoever asks for the marks is told the way out that the doctor tells.
+    with Gallery.open(path) as gallery, pytest.raises(GalleryError, match=said) as caught:
+        read_all(gallery)
+    assert caught.value.hint == told.do
+    assert "--fix" not in told.do
     before = file.read_bytes()
     assert finding(path, "feedback", fix=True) == told
     assert file.read_bytes() == before
+
+
+@contextmanager
+def shut(folder: Path) -> Iterator[None]:
+    """A folder that this process can't look into, as a user to whom nothing is barred."""
+    root = os.geteuid() == 0
+    folder.chmod(0)
+    try:
+        if root:
+            os.seteuid(65534)
+        yield
+    finally:
+        if root:
+            os.seteuid(0)
+        folder.chmod(0o755)
+
+
+@pytest.fixture
+def open_to_all() -> Iterator[Path]:
+    """A folder that another user may look into, which pytest's own are not."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told_and_its_pictures_stay(
+    open_to_all: Path, toy_bundle: Path
+) -> None:
+    pictures = open_to_all / "photos"
+    write_pictures(pictures / "cat", 2, seed=1)
+    write_pictures(pictures / "shut" / "deep", 3, seed=2)
+    with Gallery.create(open_to_all / "g.vizinho", model=toy_bundle) as gallery:
+        gallery.sync_folder(pictures)
+        (pictures / "cat" / "0001.png").unlink()
+        # As that user the model's libraries might not be found.
+        assert examine(gallery.path).figures["files_gone"] == 1
+        with shut(pictures / "shut"):
+            found = examine(gallery.path)
+        (told,) = (each for each in found.findings if each.check == "folder")
+        assert (found.figures["files_gone"], found.figures["files_unreadable"]) == (1, 1)
+        assert [f"{pictures}/shut" in item and "denied" in item for item in told.items] == [True]
+        for place in (open_to_all, *open_to_all.rglob("*")):
+            os.chown(place, 65534 if os.geteuid() == 0 else -1, -1)
+        with shut(pictures / "shut"):
+            report = gallery.sync_folder(pictures)
+        assert (report.removed, report.unchanged, len(report.skipped)) == (1, 4, 1)
+        # What is really gone goes, once the folder may be looked into again.
+        (pictures / "shut" / "deep" / "0002.png").unlink()
+        assert gallery.sync_folder(pictures).removed == 1
+        assert gallery.count == 3
+
+
+def test_an_index_passes_over_a_folder_that_may_not_be_looked_into(open_to_all: Path) -> None:
+    write_pictures(open_to_all / "cat", 2, seed=1)
+    write_pictures(open_to_all / "shut", 2, seed=2)
+    skipped: list[Skipped] = []
+    with shut(open_to_all / "shut"):
+        found = [key for key, _ in FolderTree(open_to_all).walk(skipped)]
+    assert found == ["cat/0000.png", "cat/0001.png"]
+    assert [each.reason for each in skipped] == ["It can't be opened: Permission denied."]

@@ -155,6 +155,21 @@ def test_bad_pictures_are_named(client: TestClient) -> None:
     assert "file 0" in message
     error = problem(by_form(client, [KEY, {"image": 0}]), 422, "bad_field")
     assert error["message"].startswith("examples[1].image: ")
+
+
+@pytest.mark.parametrize(
+    ("file", "status", "code"),
+    [(b"", 400, "unreadable_image"), (bytes(LIMIT + 1), 413, "too_large")],
+)
+def test_a_file_that_is_no_upload_is_named_by_its_example(
+    client: TestClient, file: bytes, status: int, code: str
+) -> None:
+    answer = by_form(client, [{"image": 1}, KEY, {"image": 0}], file, picture(1))
+    message = problem(answer, status, code)["message"]
+    assert message.startswith("examples[2]: The ")
+    # Of a single picture there is nothing to tell apart.
+    alone = client.post("/v1/search", **upload(file))
+    assert problem(alone, status, code)["message"] == message.removeprefix("examples[2]: ")
     problem(by_form(client, [{"image": 0}], b""), 400, "unreadable_image")
     outer = client.post("/v1/search", json={"examples": [KEY], "crop": {"top": 0.5}})
     assert problem(outer, 422, "bad_field")["message"].startswith("crop: ")

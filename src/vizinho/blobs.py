@@ -110,8 +110,9 @@ class LocalBlobs:
             ) from error
 
     def has(self, key: str) -> bool:
-        """Whether there is a file of that key."""
-        return self.path(key).is_file()
+        """Whether there is a file of that key, for all that this process may see."""
+        # Path.is_file raises where a folder on the way is shut.
+        return os.path.isfile(self.path(key))  # noqa: PTH113
 
     def delete(self, key: str) -> None:
         """Remove ``key``; it may be gone already. Raises GalleryError."""

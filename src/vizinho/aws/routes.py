@@ -137,8 +137,9 @@ class Routes:
         items = parse_form(body, content_type)
         fields = form_fields(items)
         values = contract.uploads([value for name, value in items if name == "image"], fields)
-        for value in values:
-            check_upload(len(value) if isinstance(value, bytes) else None, limit)
+        for number, value in enumerate(values):
+            with contract.in_example(fields, number):
+                check_upload(len(value) if isinstance(value, bytes) else None, limit)
         return self._found(fields, [value for value in values if isinstance(value, bytes)])
 
     def _found(self, fields: SearchFields, files: Sequence[bytes]) -> Answer:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -174,10 +175,13 @@ def from_system(error: OSError) -> ApiError | None:
 
 
 def placeless(text: str, folder: Path) -> str:
-    """``text`` without where ``folder`` is on this machine, which is for the log alone."""
-    if not folder.is_absolute():
-        return text
-    return text.replace(f"{folder}/", "").replace(f"{folder.parent}/", "")
+    """``text`` without where ``folder`` and temporary files are on this machine, which is for the
+    log alone."""
+    # A relative folder and the root are no places that tell anything.
+    places = [folder, folder.parent, Path(tempfile.gettempdir())]
+    for place in (each for each in places if each.is_absolute() and each.name):
+        text = text.replace(f"{place}/", "")
+    return text
 
 
 def of_status(status: int, detail: str = "", headers: Mapping[str, str] | None = None) -> ApiError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -169,9 +169,23 @@ def _several(
         at = f"examples[{number}]"
         if fields.image is not None and fields.image >= len(files):
             raise bad_field(f"{at}.image", f"the form has {len(files)} files named image", HINT)
-        try:
+        with _named(at):
             examples.append(example_of(fields, files, ways))
-        except ApiError as error:
-            message = f"{at}: {error.message}"
-            raise ApiError(error.status, error.code, message, error.hint, error.headers) from error
     return examples
+
+
+@contextmanager
+def _named(at: str) -> Iterator[None]:
+    try:
+        yield
+    except ApiError as error:
+        message = f"{at}: {error.message}"
+        raise ApiError(error.status, error.code, message, error.hint, error.headers) from error
+
+
+def in_example(fields: SearchFields, number: int) -> AbstractContextManager[None]:
+    """An ApiError inside names the example that is file ``number`` of the form, where one is."""
+    for place, each in enumerate(fields.examples):
+        if each.image == number:
+            return _named(f"examples[{place}]")
+    return nullcontext()

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from vizinho.errors import DiskFull, GalleryBusy, GalleryDamaged, GalleryError, NotWritable
 
+_MEND = "`vizinho doctor --fix` mends what it can."
 _PATIENCE_SECONDS = 10.0
 _SHARED_MEMORY_BYTES = 32 * 1024
 # Rows of a large file are looked up all over it: mapped, that costs no system call for each.
@@ -33,13 +34,7 @@ def connect(path: Path, *, create: bool = False, immutable: bool = False) -> sql
         mode = "ro" if path.with_name(path.name + "-wal").exists() else "ro&immutable=1"
     elif not create and not os.access(path, os.W_OK):
         mode = "ro"
-    connection = sqlite3.connect(
-        f"file:{quote(str(path.absolute()))}?mode={mode}",
-        uri=True,
-        timeout=_PATIENCE_SECONDS,
-        isolation_level=None,
-        check_same_thread=False,
-    )
+    connection = _opened(path, mode)
     try:
         connection.execute(f"PRAGMA mmap_size = {_MAPPED_BYTES}")
         if not mode.startswith("ro"):
@@ -50,6 +45,29 @@ def connect(path: Path, *, create: bool = False, immutable: bool = False) -> sql
         connection.close()
         raise
     return connection
+
+
+def connect_without_room(path: Path) -> sqlite3.Connection:
+    """A connection to look at a file whose disk is so full that `connect` can't open it.
+
+    It takes no room, and is for one look only: of a file without a log it would not see what
+    others commit.
+    """
+    wal = path.with_name(path.name + "-wal")
+    logged = wal.exists() and wal.stat().st_size > 0
+    # A killed process leaves a log that counts; its index, which would lie in shared memory, is
+    # then made in this process's own.
+    return _opened(path, "ro&readonly_shm=1" if logged else "ro&immutable=1")
+
+
+def _opened(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(str(path.absolute()))}?mode={mode}",
+        uri=True,
+        timeout=_PATIENCE_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
 
 
 @contextmanager
@@ -67,9 +85,9 @@ def transaction(connection: sqlite3.Connection, *, reading: bool = False) -> Ite
 
 
 @contextmanager
-def explained(path: Path) -> Iterator[None]:
+def explained(path: Path, mend: str = _MEND) -> Iterator[None]:
     """SQLite's errors on the file ``path`` as GalleryError: GalleryBusy, GalleryDamaged, DiskFull
-    or NotWritable where that is what they say."""
+    or NotWritable where that is what they say. ``mend`` is the way out for a damaged one."""
     try:
         yield
     except sqlite3.Error as error:
@@ -84,9 +102,7 @@ def explained(path: Path) -> Iterator[None]:
                 "Free some space and run it again.",
             ) from error
         if code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            raise GalleryDamaged(
-                f"{path} is damaged: {error}.", "`vizinho doctor --fix` mends what it can."
-            ) from error
+            raise GalleryDamaged(f"{path} is damaged: {error}.", mend) from error
         # Of a file that can't be made beside others SQLite says only that it can't be opened.
         barred = code == sqlite3.SQLITE_CANTOPEN and not os.access(path.parent, os.W_OK)
         if code == sqlite3.SQLITE_READONLY or (barred and not path.exists()):

@@ -12,19 +12,15 @@ import numpy as np
 from vizinho.blobs import LocalBlobs
 from vizinho.engines import Row, pages
 from vizinho.engines.sqlite import connect, explained
-from vizinho.errors import GalleryBusy, GalleryDamaged, GalleryError, KeyNotFound
+from vizinho.errors import GalleryBusy, GalleryError, KeyNotFound
 from vizinho.gallery import layout
 from vizinho.gallery.core import Gallery
 from vizinho.gallery.doctor import OK, WRONG, Look
-from vizinho.gallery.feedback import FEEDBACK, FEEDBACK_VERSION
+from vizinho.gallery.feedback import FEEDBACK, FEEDBACK_VERSION, NO_MEND
 from vizinho.images import content_hash
 
 _PAGE = 1000
 _SHOWN = 20
-_NO_MEND = (
-    "The gallery does without it. Move the file away, and the next mark begins a new one; SQLite's "
-    "`.recover` reads what can be read of the old."
-)
 
 
 def stored(look: Look) -> None:
@@ -173,20 +169,17 @@ def feedback(look: Look) -> None:
     if not path.is_file():
         return
     try:
-        with explained(path), closing(connect(path)) as db:
+        with explained(path, NO_MEND), closing(connect(path)) as db:
             ((said,),) = db.execute("PRAGMA integrity_check(1)").fetchall()
             version = int(db.execute("PRAGMA user_version").fetchone()[0])
             marks = 0
             if said == "ok" and version == FEEDBACK_VERSION:
                 (marks,) = db.execute("SELECT count(*) FROM marks").fetchone()
-    except GalleryDamaged as error:
-        look.add("feedback", WRONG, error.message, _NO_MEND)
-        return
     except GalleryError as error:
         look.add("feedback", WRONG, error.message, error.hint)
         return
     if said != "ok":
-        look.add("feedback", WRONG, f"{path} is damaged: {said}.", _NO_MEND)
+        look.add("feedback", WRONG, f"{path} is damaged: {said}.", NO_MEND)
     elif version not in (0, FEEDBACK_VERSION):
         what = f"{path} has format {version}; this Vizinho reads {FEEDBACK_VERSION}."
         look.add("feedback", WRONG, what, "Use the Vizinho that wrote it.")

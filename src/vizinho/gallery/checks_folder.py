@@ -11,7 +11,7 @@ from vizinho.errors import GalleryDamaged, ImageError, KeyNotFound, VizinhoError
 from vizinho.gallery import layout
 from vizinho.gallery.core import Gallery
 from vizinho.gallery.doctor import NOTE, OK, WRONG, Look
-from vizinho.gallery.files import FileRecords
+from vizinho.gallery.files import FileRecords, listing
 from vizinho.images import load_image
 from vizinho.sources import FileState, Tree, open_tree
 
@@ -71,7 +71,7 @@ def mirrored(look: Look) -> None:
         tree = open_tree(root)
         if tree is None:
             raise KeyNotFound(f"{root} is not there.")
-        seen = _compared(look, records, tree.walk(skipped))
+        seen = _compared(look, records, listing(tree, records, skipped))
         skipped += _unreadable(tree, seen.new)
     except VizinhoError as error:
         do = "Mount or connect it; or `vizinho index` where it is now. Rows and vectors are kept."
@@ -113,7 +113,7 @@ def _judged(look: Look, root: str, seen: _Seen, known: int, skipped: list[Skippe
         look.add("folder", OK, f"{known:,} files of {root} are as they were when indexed.")
 
 
-def _compared(look: Look, records: FileRecords, listing: Iterator[tuple[str, FileState]]) -> _Seen:
+def _compared(look: Look, records: FileRecords, files: Iterator[tuple[str, FileState]]) -> _Seen:
     seen = _Seen()
     page: dict[str, FileState] = {}
 
@@ -130,7 +130,7 @@ def _compared(look: Look, records: FileRecords, listing: Iterator[tuple[str, Fil
         seen.new += new if look.full else new[: look.sample - len(seen.new)]
         page.clear()
 
-    for path, state in listing:
+    for path, state in files:
         page[path] = state
         if len(page) == _PAGE:
             settle()

@@ -114,7 +114,8 @@ def _pairs(looks: Looks) -> Iterator[tuple[int, int]]:
                 looks, lambda numbers, found: forms(found, numbers), Path(folder, "forms")
             )
         except OSError as error:
-            raise explain_os_error(error, folder) from error
+            # Not by its name, which is a new one each time, and nobody's business on the web.
+            raise explain_os_error(error, "The folder for temporary files") from error
         for left, right in candidates(hashes, BITS_APART):
             for start in range(0, len(left), _PAIRS):
                 one = hashes[left[start : start + _PAIRS]]

@@ -11,16 +11,17 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
 from PIL import Image
 
-from vizinho.engines.sqlite import connect, explained, transaction
-from vizinho.errors import GalleryError, KeyNotFound
+from vizinho.engines.sqlite import connect, connect_without_room, explained, transaction
+from vizinho.errors import DiskFull, GalleryError, KeyNotFound
 from vizinho.gallery.steady import steady
 from vizinho.images import Crop, content_hash, crop_image, load_image
 
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
 
 FEEDBACK: Final = "feedback.sqlite"
 FEEDBACK_VERSION: Final = 1
+NO_MEND: Final = (
+    "The gallery does without it. Move the file away, and the next mark begins a new one; SQLite's "
+    "`.recover` reads what can be read of the old."
+)
+"""What to do about a damaged file, which nothing here can mend."""
 Verdict = Literal["right", "wrong"]
 _PAGE = 1000
 _COLUMNS = "query_hash, query_key, crop, key, hash, verdict, distance, model, fingerprint, time"
@@ -194,13 +200,18 @@ class Feedback:
         raise KeyNotFound(f"The gallery has no picture {query!r}.")
 
     def _select(self, query: str, values: list[Any]) -> list[tuple[Any, ...]]:
-        with self._lock, explained(self.path):
-            db = self._opened()
+        with self._lock, explained(self.path, NO_MEND):
+            try:
+                with explained(self.path, NO_MEND):
+                    db = self._opened()
+            except DiskFull:
+                with closing(connect_without_room(self.path)) as db:
+                    return db.execute(query, values).fetchall() if _known(self.path, db) else []
             return [] if db is None else db.execute(query, values).fetchall()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, explained(self.path):
+        with self._lock, explained(self.path, NO_MEND):
             db = self._opened(create=True)
             assert db is not None
             with transaction(db):
@@ -216,16 +227,11 @@ class Feedback:
                         if _version(db) == 0:
                             for statement in _SCHEMA:
                                 db.execute(statement)
-                # 0: somebody who was about to write the first mark was killed.
-                if (version := _version(db)) not in (0, FEEDBACK_VERSION):
-                    raise GalleryError(
-                        f"{self.path} has format {version}; this Vizinho reads {FEEDBACK_VERSION}.",
-                        "Use the Vizinho that wrote it.",
-                    )
+                known = _known(self.path, db)
             except BaseException:
                 db.close()
                 raise
-            if version == 0:
+            if not known:
                 db.close()
                 return None
             self._connection = db
@@ -247,6 +253,17 @@ def text_crop(text: str) -> Crop | None:
 
 def _version(db: sqlite3.Connection) -> int:
     return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _known(path: Path, db: sqlite3.Connection) -> bool:
+    """Whether there are marks to be read. Raises GalleryError for those of another format."""
+    # 0: somebody who was about to write the first mark was killed, or found no room.
+    if (version := _version(db)) not in (0, FEEDBACK_VERSION):
+        raise GalleryError(
+            f"{path} has format {version}; this Vizinho reads {FEEDBACK_VERSION}.",
+            "Use the Vizinho that wrote it.",
+        )
+    return version != 0
 
 
 @steady

@@ -7,16 +7,18 @@ take no more memory than a thousand.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from vizinho.datasets import Skipped
 from vizinho.engines import Engine, pages
-from vizinho.engines.sqlite import connect, explained, transaction
-from vizinho.errors import GalleryError
+from vizinho.engines.sqlite import connect, connect_without_room, explained, transaction
+from vizinho.errors import DiskFull, GalleryError, NotWritable
 from vizinho.progress import Progress
-from vizinho.sources import FileState
+from vizinho.sources import FileState, FolderTree, Tree
 
 _SCHEMA = (
     """CREATE TABLE IF NOT EXISTS files (
@@ -41,6 +43,10 @@ _INDEXES = (
     "CREATE INDEX temp.displaced_home ON displaced (home)",
 )
 PAGE = 1000
+_STATES = "SELECT path, size, mtime_ns FROM files WHERE"
+_PAGED = f"ORDER BY path LIMIT {PAGE}"
+_KNOWN = "SELECT 1 FROM sqlite_master WHERE name = 'about'"
+_RECALL = "SELECT value FROM about WHERE name = ?"
 
 
 @dataclass(frozen=True)
@@ -74,7 +80,7 @@ class FileRecords:
             self._db = connect(path, create=not path.exists())
             # Temporary tables on disk, however SQLite was built: they may have millions of rows.
             self._db.execute("PRAGMA temp_store = FILE")
-            if not self._db.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone():
+            if not self._db.execute(_KNOWN).fetchone():
                 with transaction(self._db):
                     for statement in _SCHEMA:
                         self._db.execute(statement)
@@ -107,7 +113,7 @@ class FileRecords:
 
     def recall(self, name: str) -> str | None:
         """A value kept under ``name``."""
-        found = self.query("SELECT value FROM about WHERE name = ?", name)
+        found = self.query(_RECALL, name)
         return str(found[0][0]) if found else None
 
     def remember(self, **values: str) -> None:
@@ -120,9 +126,44 @@ class FileRecords:
             self._db.close()
 
 
+def recalled(opened: Callable[[], FileRecords], path: Path, name: str) -> str | None:
+    """What `FileRecords.recall` gives, also where the disk has no room to open ``path`` for longer.
+
+    Raises GalleryError.
+    """
+    try:
+        return opened().recall(name)
+    except (DiskFull, NotWritable):
+        with explained(path), closing(connect_without_room(path)) as db:
+            # Whoever was to make the file may have found no room for more than its name.
+            found = db.execute(_KNOWN).fetchone() and db.execute(_RECALL, (name,)).fetchone()
+        return str(found[0]) if found else None
+
+
+def listing(
+    tree: Tree, records: FileRecords, skipped: list[Skipped]
+) -> Iterator[tuple[str, FileState]]:
+    """The files that ``tree`` holds now; where it may not be looked into, those that were there.
+
+    So that no row goes because a folder is shut for a while. Raises SourceError.
+    """
+    yield from tree.walk(skipped)
+    for place in tree.shut if isinstance(tree, FolderTree) else ():
+        # "0" is the letter after "/".
+        after, end = f"{place}/", f"{place}0"
+        yield from _recorded(records.query(f"{_STATES} path = ?", place))
+        while page := records.query(f"{_STATES} path > ? AND path < ? {_PAGED}", after, end):
+            yield from _recorded(page)
+            after = page[-1][0]
+
+
+def _recorded(found: list[Any]) -> Iterator[tuple[str, FileState]]:
+    return ((path, FileState(size, mtime_ns)) for path, size, mtime_ns in found)
+
+
 def survey(
     records: FileRecords,
-    listing: Iterable[tuple[str, FileState]],
+    files: Iterable[tuple[str, FileState]],
     engine: Engine,
     progress: Progress | None,
 ) -> int:
@@ -133,7 +174,7 @@ def survey(
     )
     count = 0
     page: list[tuple[str, int, int]] = []
-    for path, state in listing:
+    for path, state in files:
         page.append((path, state.size, state.mtime_ns))
         if len(page) == PAGE:
             count += _keep(records, page)

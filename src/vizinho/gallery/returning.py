@@ -20,9 +20,11 @@ class Mirrored:
         self._files = None if folder is None or not folder.is_dir() else LocalBlobs(folder)
 
     def brings_back(self, row: Row) -> bool:
-        """Whether the next `vizinho index` would find the picture of ``row`` there again.
+        """Whether the next `vizinho index` would find the picture of ``row`` there under its key.
 
-        Ask before the row is removed. Raises GalleryError.
+        Ask before the row is removed. An added picture whose bytes also lie there under another
+        name is not seen: no index has the files by their bytes, and to go through all of them for
+        each row would take longer than removing it. Raises GalleryError.
         """
         if self.root is None:
             return False

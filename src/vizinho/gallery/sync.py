@@ -13,7 +13,7 @@ from typing import Any
 from vizinho.blobs import image_url
 from vizinho.engines import Engine, Row
 from vizinho.errors import GalleryError, ImageError
-from vizinho.gallery.files import PAGE, FileRecords, Seen, survey
+from vizinho.gallery.files import PAGE, FileRecords, Seen, listing, survey
 from vizinho.gallery.intake import Intake, Wanted
 from vizinho.gallery.pipeline import Job, Outcome
 from vizinho.gallery.records import AddReport
@@ -62,8 +62,8 @@ class TreeSync:
         Raises GalleryError where there is no picture, SourceError where nothing can be listed.
         """
         report = self._report
-        listing = self._tree.walk(report.skipped)
-        files = survey(self._records, listing, self._engine, progress)
+        held = listing(self._tree, self._records, report.skipped)
+        files = survey(self._records, held, self._engine, progress)
         if not files:
             skipped = report.skipped
             reason = f" {skipped[0].name}: {skipped[0].reason}" if skipped else ""

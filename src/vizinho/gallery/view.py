@@ -129,10 +129,10 @@ class GalleryView(Searching):
         """The folder that the gallery mirrors, if `sync_folder` was ever called."""
         if self._records is None and not (self.path / layout.FOLDER).is_file():
             return None if self._remote is None else self._remote.folder
-        records = self._file_records()
-        absolute, relative = records.recall("folder"), records.recall("beside")
+        absolute = self._recalled("folder")
         if absolute is None or "://" in absolute:
             return None
+        relative = self._recalled("beside")
         # Gallery and folder may have been moved together.
         moved = (self.path.resolve() / relative) if relative else None
         if moved is not None and moved.is_dir() and not Path(absolute).is_dir():
@@ -144,8 +144,8 @@ class GalleryView(Searching):
         """What the gallery mirrors: a folder's path, or a bucket's ``s3://bucket/prefix``."""
         if (folder := self.folder) is not None:
             return str(folder)
-        if self._records is not None:
-            return self._records.recall("folder")
+        if self._records is not None or (self.path / layout.FOLDER).is_file():
+            return self._recalled("folder")
         return None if self._remote is None else self._remote.mirrored()
 
     @property
@@ -275,6 +275,11 @@ class GalleryView(Searching):
             self._model = layout.home(self.path, about) / layout.MODEL
             self._embedder = None
             self.switches += 1
+
+    def _recalled(self, name: str) -> str | None:
+        from vizinho.gallery.files import recalled
+
+        return recalled(self._file_records, self.path / layout.FOLDER, name)
 
     def _file_records(self) -> FileRecords:
         from vizinho.gallery.files import FileRecords

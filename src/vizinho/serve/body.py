@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from vizinho.contract.errors import bad_form, unsupported_body
 from vizinho.contract.fields import SearchFields, form_fields, json_fields
 from vizinho.contract.pictures import MAX_FIELDS, MAX_FILES, check_upload
-from vizinho.contract.search import Ways, uploads
+from vizinho.contract.search import Ways, in_example, uploads
 from vizinho.serve.fetch import fetch_image
 from vizinho.serve.service import Service, service_of
 
@@ -65,10 +65,21 @@ async def read_search(request: Request) -> tuple[SearchFields, list[bytes]]:
             fields = form_fields(form.multi_items())
             limit = service.options.max_upload_bytes
             values = uploads(form.getlist("image"), fields)
-            return fields, [await read_upload(value, limit) for value in values]
+            return fields, await _read_all(values, fields, limit)
     if kind == "application/json":
         return await service.files.run(json_fields, await request.body()), []
     raise unsupported_body(kind)
+
+
+async def _read_all(
+    values: Sequence[UploadFile | str | None], fields: SearchFields, limit: int
+) -> list[bytes]:
+    """The bytes of all files of a search; of several examples an error names which one it is."""
+    files = []
+    for number, value in enumerate(values):
+        with in_example(fields, number):
+            files.append(await read_upload(value, limit))
+    return files
 
 
 def ways_to_pictures(service: Service) -> Ways:

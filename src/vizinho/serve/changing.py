@@ -10,6 +10,8 @@ from vizinho.contract.errors import ApiError, not_writable, read_only
 from vizinho.serve.service import Service
 
 _CORS = "Start the server with --cors and that origin."
+# How the Accept of a browser begins that is to show something; its other requests say */* alone.
+_SHOWN = ("image/", "text/html", "text/css", "video/", "audio/")
 
 
 def require_writable(request: Request, service: Service) -> None:
@@ -36,10 +38,32 @@ def refuse_foreign(request: Request, service: Service) -> None:
 
     It could not read the answer, but a picture's address is enough to begin the work. Only browsers
     say where a request comes from; all other programs may ask.
+
+    Over plain http in a local network browsers send no Sec-Fetch-Site. Then Origin or Referer
+    tells; where a page keeps those back, what it shows as a picture, a frame, a style or a film is
+    told by what it accepts. Not covered is what accepts anything, as programs and this server's
+    page do: a foreign script's address, or a fetch that asks for no answer, can begin the work.
     """
-    site = request.headers.get("sec-fetch-site", "none")
-    trusted = {"*", request.headers.get("origin")}.intersection(service.options.cors_origins)
-    if site not in ("none", "same-origin") and not trusted:
+    trusted = service.options.cors_origins
+    headers = request.headers
+    origin = headers.get("origin")
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        foreign = site not in ("none", "same-origin")
+    elif origin := origin or _origin(headers.get("referer", "")):
+        foreign = origin.partition("://")[2] != headers.get("host")
+    else:
+        foreign = headers.get("accept", "").lstrip().lower().startswith(_SHOWN)
+    if foreign and not {"*", origin}.intersection(trusted):
         raise ApiError(
             403, "foreign_origin", "Pages of another origin may not begin this work.", _CORS
         )
+
+
+def _origin(address: str) -> str:
+    """Scheme and host of a Referer, "" where there is none, the whole where it is no address."""
+    try:
+        parts = urlsplit(address)
+    except ValueError:
+        return address
+    return f"{parts.scheme}://{parts.netloc}" if address else ""

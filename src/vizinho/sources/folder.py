@@ -30,6 +30,8 @@ class FolderTree:
             raise SourceError(f"{given} {what}.", "Name a folder of pictures.")
         self.folder = given.resolve()
         self._recursive = recursive
+        self.shut: list[str] = []
+        """What the last `walk` was not let into, as keys: what is there it can't say."""
 
     @property
     def root(self) -> str:
@@ -42,14 +44,19 @@ class FolderTree:
         def stumble(error: OSError) -> None:
             reason = f"It can't be opened: {error.strerror or error}."
             skipped.append(Skipped(shown(str(error.filename)), reason))
+            inner = Path(error.filename) != self.folder
+            if inner and not isinstance(error, FileNotFoundError | NotADirectoryError):
+                self.shut.append(Path(error.filename).relative_to(self.folder).as_posix())
 
+        self.shut = []
         for place, folders, names in os.walk(self.folder, onerror=stumble):
             folders[:] = sorted(
                 name
                 for name in folders
                 if self._recursive
                 and not name.startswith(".")
-                and not Path(place, name, _GALLERY).is_file()
+                # Unlike Path.is_file it raises nothing where a folder is shut: that is met below.
+                and not os.path.isfile(os.path.join(place, name, _GALLERY))  # noqa: PTH113, PTH118
             )
             for name in sorted(names):
                 if name.startswith(".") or not is_image_name(name):
