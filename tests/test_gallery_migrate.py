@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from serving import as_base64, make_gallery, picture, running
+from stopping import kill_after_a_page, killed
 from toys import TOY_SPEC, encode, make_toy_bundle, noise
 from vizinho.bundle import read_bundle
 from vizinho.cli import build_app
@@ -88,19 +89,9 @@ def test_stopped_at_any_moment_it_is_the_old_or_the_new(
     path, before = toy_gallery.path, toy_gallery.walk()
     monkeypatch.setattr("vizinho.gallery.reembed._PAGE", 5)
 
-    def killed(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
         if moment == "embedding":
-            pages: list[int] = []
-            take = Reembedding._take
-
-            def some(self: Reembedding, part: Any) -> int:
-                pages.append(1)
-                return killed() if len(pages) > 1 else take(self, part)  # type: ignore[func-returns-value, return-value]
-
-            patch.setattr(Reembedding, "_take", some)
+            kill_after_a_page(patch)
         elif moment == "before the change":
             patch.setattr(layout, "replace_about", killed)
         else:

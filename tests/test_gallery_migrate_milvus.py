@@ -97,7 +97,7 @@ def test_what_changes_meanwhile_is_taken_in(
                 writer.sync_folder(pictures)
         return found
 
-    monkeypatch.setattr(module, "FEW", 0)
+    monkeypatch.setattr("vizinho.gallery.reembed._FEW", 0)
     monkeypatch.setattr(Reembedding, "run", between)
     done = migrate(address, other_model)
     assert passes[0] == 13

@@ -15,6 +15,7 @@ import pytest
 from milvus_server import MilvusServer
 from moving import NAME, check, collections, side
 from serving import SOURCE
+from stopping import kill_after_a_page, killed
 from toys import encode, noise
 from vizinho.engines import milvus_link
 from vizinho.errors import GalleryBusy, GalleryError, GalleryUnreachable
@@ -42,19 +43,9 @@ def test_stopped_at_any_moment_it_is_the_old_or_the_new(
     before = moved.walk()
     monkeypatch.setattr("vizinho.gallery.reembed._PAGE", 5)
 
-    def killed(*_: object, **__: object) -> Any:
-        raise KeyboardInterrupt
-
     with monkeypatch.context() as patch:
         if moment == "embedding":
-            pages: list[int] = []
-            take = Reembedding._take
-
-            def some(self: Reembedding, part: Any) -> int:
-                pages.append(1)
-                return killed() if len(pages) > 1 else take(self, part)
-
-            patch.setattr(Reembedding, "_take", some)
+            kill_after_a_page(patch)
         elif moment == "before the change":
             patch.setattr(Remote, "write_about", killed)
         elif moment == "just after":

@@ -158,5 +158,8 @@ def test_other_sites_can_not_write(writer: TestClient) -> None:
     evil = {"Origin": "https://evil.example"}
     problem(writer.post("/v1/images", **upload(picture(1)), headers=evil), 403, "foreign_origin")
     problem(writer.delete(f"/v1/images/{key_of(1)}", headers=evil), 403, "foreign_origin")
+    # What is no address is nobody's own, either.
+    broken = {"Origin": "http://["}
+    problem(writer.delete(f"/v1/images/{key_of(1)}", headers=broken), 403, "foreign_origin")
     own = writer.delete(f"/v1/images/{key_of(1)}", headers={"Origin": "http://testserver"})
     assert own.status_code == 200

@@ -38,6 +38,13 @@ def server(gallery: Path) -> Iterator[Server]:
 
 
 @pytest.fixture
+def writable(path: Path) -> Iterator[Server]:
+    """A server that may change the gallery which a test's module makes as ``path``."""
+    with running(path, writable=True) as server:
+        yield server
+
+
+@pytest.fixture
 def visit(browser: Browser, server: Server) -> Iterator[Visit]:
     visit = open_page(browser, server.url)
     yield visit

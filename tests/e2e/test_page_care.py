@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from playwright.sync_api import Browser, expect
 
 from browsing import NEEDS_CHROMIUM
 from caring import box, fits, keys_in, open_care, picked
-from serving import LABELS, Server, key_of, make_gallery, running
+from serving import LABELS, Server, key_of, make_gallery
 from vizinho.gallery import Gallery
 
 pytestmark = NEEDS_CHROMIUM
@@ -23,12 +22,6 @@ FIRST = sorted(key_of(i) for i in range(COUNT))[:60]
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return make_gallery(tmp_path, COUNT)
-
-
-@pytest.fixture
-def writable(path: Path) -> Iterator[Server]:
-    with running(path, writable=True) as server:
-        yield server
 
 
 def test_the_gallery_is_gone_through_by_page_and_label(browser: Browser, writable: Server) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from browsing import NEEDS_CHROMIUM
 from caring import keys_in, open_care
-from serving import Server, running
+from serving import Server
 from toy_scenes import CHANGES, scene
 from toys import encode, make_toy_bundle
 from vizinho.gallery import Gallery, NewImage
@@ -36,12 +35,6 @@ def path(tmp_path: Path) -> Path:
     with Gallery.create(tmp_path / "g.vizinho", model=make_toy_bundle(tmp_path)) as gallery:
         assert gallery.add(items).added == 7
     return tmp_path / "g.vizinho"
-
-
-@pytest.fixture
-def writable(path: Path) -> Iterator[Server]:
-    with running(path, writable=True) as server:
-        yield server
 
 
 def member(page: Page, key: str) -> Locator:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,7 +10,7 @@ from playwright.sync_api import Browser, Locator, Page, Route, expect
 from browsing import NEEDS_CHROMIUM, choose, file, found_itself, tiles
 from caring import box, keys_in, open_care
 from holding import GIVE, held, with_bytes
-from serving import Server, key_of, make_gallery, picture, running
+from serving import Server, key_of, make_gallery, picture
 from vizinho.gallery import Gallery
 
 pytestmark = NEEDS_CHROMIUM
@@ -22,12 +21,6 @@ COUNT = 61
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return make_gallery(tmp_path, COUNT)
-
-
-@pytest.fixture
-def writable(path: Path) -> Iterator[Server]:
-    with running(path, writable=True) as server:
-        yield server
 
 
 def view(page: Page, name: str) -> Locator:

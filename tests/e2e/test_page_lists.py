@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from browsing import NEEDS_CHROMIUM, SHOWN, Visit, file, tiles
 from caring import box, open_care
-from serving import Server, key_of, make_gallery, picture, running
+from serving import Server, key_of, make_gallery, picture
 from vizinho.gallery import Gallery
 
 pytestmark = NEEDS_CHROMIUM
@@ -22,12 +21,6 @@ LAST = sorted(key_of(i) for i in range(COUNT))[60]
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return make_gallery(tmp_path, COUNT)
-
-
-@pytest.fixture
-def writable(path: Path) -> Iterator[Server]:
-    with running(path, writable=True) as server:
-        yield server
 
 
 def where(page: Page) -> str:

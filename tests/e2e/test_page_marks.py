@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 from browsing import NEEDS_CHROMIUM, choose, file, open_page, tiles
 from caring import open_care
-from serving import Server, key_of, make_gallery, running
+from serving import Server, key_of, make_gallery
 from toys import encode, noise
 from vizinho.gallery import Gallery
 from vizinho.gallery.feedback import Mark
@@ -26,12 +25,6 @@ MINE = encode(noise(900))
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return make_gallery(tmp_path, 30)
-
-
-@pytest.fixture
-def writable(path: Path) -> Iterator[Server]:
-    with running(path, writable=True) as server:
-        yield server
 
 
 def mark(page: Page, at: int, verdict: str) -> Locator:

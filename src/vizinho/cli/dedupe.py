@@ -80,7 +80,7 @@ def command(
     from vizinho.errors import GalleryError
     from vizinho.gallery import Gallery
     from vizinho.gallery.dedupe import find_duplicates, remove_duplicates
-    from vizinho.gallery.returning import Mirrored
+    from vizinho.gallery.returning import any_returning
     from vizinho.settings import find_gallery
 
     kinds = _kinds(only, similar)
@@ -109,9 +109,7 @@ def command(
                     )
                 files = " and their files" if delete_files else ""
                 typer.confirm(f"Remove {len(spare):,} pictures{files}?", abort=True, err=True)
-            mirrored = Mirrored(opened)
-            rows = opened.get_many([member.key for member in spare if member.indexed])
-            returning = any(mirrored.brings_back(row) for row in rows)
+            returning = any_returning(opened, [each.key for each in spare if each.indexed])
             removed = remove_duplicates(opened, found.groups, delete_files=delete_files)
     if as_json:
         print_json(_answer(found, str(path), page, removed))

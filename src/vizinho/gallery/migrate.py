@@ -46,8 +46,6 @@ from vizinho.progress import Progress
 
 KEPT = "before-"
 PREFIX = "by-"
-FEW = 200
-PASSES = 10
 _SHOWN = 5
 
 
@@ -136,9 +134,7 @@ def migrate(
                 embedder = Embedder.open(side / layout.MODEL, precision=precision)
                 work = Reembedding(old, engine, embedder)
                 report.resumed = engine.count()
-                for _ in range(PASSES):
-                    if work.run(progress) <= FEW:
-                        break
+                work.settle(progress)
                 # Trained now, so that the first search after the change is as fast as the last.
                 engine.optimise()
                 with layout.writing(path, threading.Lock(), patience):

@@ -34,7 +34,7 @@ from vizinho.errors import (
 )
 from vizinho.gallery import layout
 from vizinho.gallery.lock import Patience
-from vizinho.gallery.migrate import FEW, PASSES, Migration, blocked, network_of
+from vizinho.gallery.migrate import Migration, blocked, network_of
 from vizinho.gallery.reembed import Reembedding
 from vizinho.gallery.remote import Remote
 from vizinho.gallery.remote_claim import Claim
@@ -198,9 +198,7 @@ def _embed(
         with GalleryView(folder, now, source, remote.again()) as old:
             work = Reembedding(old, engine, Embedder.open(bundle, precision=about.precision))
             report.resumed = engine.count()
-            for _ in range(PASSES):
-                if work.run(progress) <= FEW:
-                    break
+            work.settle(progress)
         report.embedded += work.embedded
         # Before the change, so that the first search after it finds the index it needs.
         remote.settle(engine, None, work.embedded)

@@ -16,6 +16,8 @@ from vizinho.gallery.view import GalleryView
 from vizinho.progress import Progress
 
 _PAGE = 512
+_FEW = 200
+_PASSES = 10
 _CHANGED = "Its file has changed since it was indexed."
 
 
@@ -53,6 +55,12 @@ class Reembedding:
             if progress is not None:
                 progress(done, max(done, total))
         return changes + self._drop_others(after, None, set())
+
+    def settle(self, progress: Progress | None = None) -> None:
+        """`run` until a pass finds next to nothing new, while others write to the gallery."""
+        for _ in range(_PASSES):
+            if self.run(progress) <= _FEW:
+                break
 
     def _drop_others(self, after: str, last: str | None, keys: set[str]) -> int:
         """Remove rows between two keys that are not in the gallery (any more)."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from vizinho.blobs import LocalBlobs
 from vizinho.engines import Row
 from vizinho.errors import KeyNotFound
@@ -37,3 +39,12 @@ class Mirrored:
             return self._files.has(row.key)
         except KeyNotFound:
             return False
+
+
+def any_returning(gallery: GalleryView, keys: Sequence[str]) -> bool:
+    """Whether one of the pictures of ``keys``, which are still there, would come back; see
+    `Mirrored.brings_back`."""
+    mirrored = Mirrored(gallery)
+    if mirrored.root is None:
+        return False
+    return any(mirrored.brings_back(row) for row in gallery.get_many(keys))

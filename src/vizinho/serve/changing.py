@@ -22,7 +22,7 @@ def require_writable(request: Request, service: Service) -> None:
     # A form may be posted from any web page without asking; a browser then names that page.
     origin = request.headers.get("origin")
     allowed = origin is None or origin in service.options.cors_origins
-    if not allowed and urlsplit(origin).netloc != request.headers.get("host"):
+    if not allowed and not _is_own(str(origin), request):
         raise ApiError(
             403,
             "foreign_origin",
@@ -51,13 +51,18 @@ def refuse_foreign(request: Request, service: Service) -> None:
     if site is not None:
         foreign = site not in ("none", "same-origin")
     elif origin := origin or _origin(headers.get("referer", "")):
-        foreign = origin.partition("://")[2] != headers.get("host")
+        foreign = not _is_own(origin, request)
     else:
         foreign = headers.get("accept", "").lstrip().lower().startswith(_SHOWN)
     if foreign and not {"*", origin}.intersection(trusted):
         raise ApiError(
             403, "foreign_origin", "Pages of another origin may not begin this work.", _CORS
         )
+
+
+def _is_own(origin: str, request: Request) -> bool:
+    """Whether an Origin is this server's, as whoever asks calls it."""
+    return origin.partition("://")[2] == request.headers.get("host")
 
 
 def _origin(address: str) -> str:

@@ -16,7 +16,7 @@ from vizinho.contract.values import parse_json
 from vizinho.errors import GalleryError, ImageError, NotAnImage, VizinhoError
 from vizinho.gallery import NewImage
 from vizinho.gallery.intake import check_key
-from vizinho.gallery.returning import Mirrored
+from vizinho.gallery.returning import any_returning
 from vizinho.images import content_hash, load_image, media_type
 from vizinho.serve.body import open_form, read_upload
 from vizinho.serve.changing import require_writable
@@ -260,6 +260,5 @@ def _refused(item: NewImage, name: str, reason: str) -> Refused:
 
 def _remove(service: Service, keys: list[str]) -> RemoveAnswer:
     gallery = service.gallery
-    mirrored = Mirrored(gallery)
-    returning = any(mirrored.brings_back(row) for row in gallery.get_many(keys))
+    returning = any_returning(gallery, keys)
     return RemoveAnswer(removed=gallery.remove(keys), mirrored=returning)
